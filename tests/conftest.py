@@ -36,7 +36,7 @@ _NEED_BINARIES = frozenset({"control_plane_binaries"})
 """The fixtures that build or find a world's binaries. Tests that use one belong to the tiers that need binaries."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests that need binaries, from their fixtures, and begin with their files, then with slow ones.
 
     These files mostly wait for processes or for real time. Run last, they would leave the other workers without work.
@@ -47,8 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     waiting = {item.path for item in items if item.get_closest_marker("binaries")}
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: (item.path not in waiting, item.path not in slow))
-    if items:
-        items[0].config.stash[_WAITING] = waiting
+    config.stash[_WAITING] = waiting
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -58,14 +57,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         stash[_CONTROL_PLANE].close()
 
 
-_LEFT_OUT = pytest.StashKey[int]()
-"""How many tests the selected tier leaves out."""
-
-
 def pytest_collection_finish() -> None:
     """Keep what was imported and collected out of garbage collection: each full one would visit millions of objects."""
     gc.collect()
     gc.freeze()
+
+
+_LEFT_OUT = pytest.StashKey[int]()
+"""How many tests the selected tier leaves out."""
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:

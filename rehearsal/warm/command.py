@@ -9,9 +9,7 @@ import sys
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
-from rehearsal.warm.launch import ACCEPTED, request_for
-
-_LONGEST_REPLY = 64
+from rehearsal.warm.launch import ACCEPTED, LONGEST_REPLY, request_for
 
 
 async def run_warm(
@@ -44,7 +42,7 @@ async def run_warm(
         except OSError:
             return None
         # The server kills a run whose client closes the connection.
-        return int(await loop.sock_recv(connection, _LONGEST_REPLY) or -signal.SIGKILL)
+        return int(await loop.sock_recv(connection, LONGEST_REPLY) or -signal.SIGKILL)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import sys
 
 SOCKET_VARIABLE = "REHEARSAL_WARM_SOCKET"
 ACCEPTED = b"accepted\n"
-_LONGEST_REPLY = 64
+LONGEST_REPLY = 64
 
 
 def main(words: list[str]) -> int:
@@ -43,7 +43,7 @@ def main(words: list[str]) -> int:
         if parent_end in ready:
             run.kill()
             return -signal.SIGKILL
-        for number in os.read(signalled, _LONGEST_REPLY):
+        for number in os.read(signalled, LONGEST_REPLY):
             run.signal(number)
 
 
@@ -61,7 +61,7 @@ class _WarmRun:
         self._connection.close()  # The server kills runs without a client.
 
     def status(self) -> int:
-        return int(self._connection.recv(_LONGEST_REPLY) or -signal.SIGKILL)
+        return int(self._connection.recv(LONGEST_REPLY) or -signal.SIGKILL)
 
 
 class _ColdRun:

@@ -33,8 +33,7 @@ _COMMAND_POLL_SECONDS = 0.1
 # The kernel's limit. With a longer folder name, every command starts cold.
 _LONGEST_SOCKET_PATH = 107
 
-# Third-party modules that programs, policy packs and plugins import; one process imports them in advance.
-_WARM_MODULES = (
+WARM_MODULES = (
     "boto3",
     "httpx",
     "pulumi",
@@ -60,6 +59,7 @@ _WARM_MODULES = (
     "pydantic.types",
     "zoneinfo",
 )
+"""Third-party modules that programs, policy packs and plugins import; one process imports them in advance."""
 
 
 class CommandError(Exception):
@@ -191,7 +191,7 @@ def world(
             return launch(name, [sys.executable, "-m", *arguments])
 
         if SOCKET_VARIABLE in environment:
-            start("warm", "rehearsal.warm", "--socket", _warm_socket(folder), *_WARM_MODULES)
+            start("warm", "rehearsal.warm", "--socket", _warm_socket(folder), *WARM_MODULES)
         say("AWS account and load balancer")
         aws_process = start("aws", "rehearsal.aws", "--settings", _settings_file(folder / _AWS_SETTINGS, aws_settings))
         aws = stack.enter_context(AwsAdmin(aws_settings.admin_port))

@@ -250,7 +250,7 @@ def _log_mean_of_two(pooled: Floats, drawn: Floats, scores: Floats) -> Floats:
 
 @lru_cache(maxsize=10_000)  # every look at a window begins with the blocks of the look before
 def log_mean_ratio(candidate: tuple[float, ...], pooled: tuple[float, ...], increase: float) -> Floats:
-    """Return ``log_ratio`` of the bets on a failure, meaned over the results of an allowed increase."""
+    """Return the log of each bet's mean likelihood ratio over the possible results of an allowed increase."""
     import numpy as np
 
     turned, chances = turned_successes(pooled[0] - candidate[0], increase)

@@ -7,30 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rehearsal.warm.server import warm_process
+from rehearsal.world.world import WARM_MODULES
 
-MODULES = (
-    "pulumi",
-    "grpc.aio",
-    "yaml",
-    "pydantic.fields",
-    "pydantic.main",
-    "pydantic.type_adapter",
-    "pydantic.types",
-    "pulumi_policy",
-    "pulumi_aws.cloudwatch",
-    "pulumi_aws.ec2",
-    "pulumi_aws.eks",
-    "pulumi_aws.iam",
-    "pulumi_aws.lb",
-    "pulumi_aws.vpc",
-    "pulumi_kubernetes",
-    "pulumi_kubernetes.apiextensions",
-    "pulumi_kubernetes.apps.v1",
-    "pulumi_kubernetes.core.v1",
-    "pulumi_kubernetes.meta.v1",
-    "pulumi_kubernetes.networking.v1",
-    "pulumi_kubernetes.policy.v1",
-)
+MODULES = (*WARM_MODULES, "grpc.aio", "yaml")
 """The modules that these tests' programs, packs and plugins import."""
 
 

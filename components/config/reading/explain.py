@@ -282,7 +282,7 @@ def homes(model: type[BaseModel], here: Any = None) -> Mapping[str, str]:
     return _homes(model, here if _is_model(here) else None)
 
 
-@cache  # Every reading of a config asks, and it takes as long as the rest of the reading.
+@cache  # Every reading of a config asks.
 def _homes(model: type[BaseModel], here: type[BaseModel] | None) -> Mapping[str, str]:
     homes: dict[str, list[str]] = {}
     waiting: list[tuple[str, Any]] = [("the stack", model)]

@@ -1,6 +1,5 @@
 """The rehearsal's changes to moto's clusters, inside its process."""
 
-import os
 from typing import Any
 
 from moto.ec2.models import ec2_backends
@@ -9,9 +8,6 @@ from moto.eks import models as eks
 
 def install() -> None:
     """Patch moto's classes. Call once in a process, before its server takes requests."""
-    # No node runs an image of moto's, and the account would list a thousand of them.
-    # https://docs.getmoto.org/en/latest/docs/configuration/environment_variables.html
-    os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
     _patch_cluster_security_group()
 
 

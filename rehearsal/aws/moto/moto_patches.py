@@ -2,6 +2,7 @@
 
 import functools
 import math
+import os
 import threading
 import time
 from collections import defaultdict
@@ -88,6 +89,7 @@ _NOT_REGISTERED = TargetHealth("unused", "Target.NotRegistered", "Target is not 
 def install(account: Account) -> None:
     """Patch moto's classes. Call once in a process, before its server takes requests."""
     _load_managed_policies()
+    _load_no_images()
     _patch_attributes()
     _patch_tag_limit()
     _patch_validation()
@@ -100,6 +102,14 @@ def install(account: Account) -> None:
 def _load_managed_policies() -> None:
     """Load AWS's managed IAM policies, which moto leaves out by default; node roles attach some of them."""
     default_user_config["iam"] = {"load_aws_managed_policies": True}
+
+
+def _load_no_images() -> None:
+    """Leave out moto's own machine images. No node runs one, and an account would list a thousand of them.
+
+    https://docs.getmoto.org/en/latest/docs/configuration/environment_variables.html
+    """
+    os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 
 
 def _patch_attributes() -> None:
