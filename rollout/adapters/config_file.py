@@ -26,7 +26,7 @@ from components.config.settings import ServiceSettings, Settings, SettingsError
 from components.domain.naming import COLORS, PROJECT
 from rollout.adapters.pulumi.declared import read_declared
 from rollout.adapters.pulumi.environment import open_environment
-from rollout.adapters.pulumi.project import PROJECT_FILE, read_project
+from rollout.adapters.pulumi.project import PROJECT_FILE, Project, read_project
 from rollout.adapters.pulumi.values import as_json, as_text, pulumi_yaml
 from rollout.model.errors import RefusedError, RolloutError
 from rollout.model.stack_name import parse_stack_name
@@ -76,6 +76,7 @@ class ConfigFile:
         self._stack = stack or path.name.removeprefix("Pulumi.").removesuffix(".yaml")
         self._opened: tuple[bytes, Mapping[str, str | None]] | None = None
         self._declared: Mapping[str, JsonValue] | None = None
+        self._parsed: tuple[bytes, Project, Settings] | None = None
         project = read_project(self._work_dir)
         self._ours = project.is_ours
         self.prefix = project.prefix
@@ -229,8 +230,11 @@ class ConfigFile:
             raise RolloutError(f"{self.path}: cannot be written ({error.strerror}); it is left as it was") from error
 
     def _settings(self) -> Settings:
-        content = self._read()
-        return self._parse(_load(content, self.path, self.prefix), content)
+        """Read the settings. They are parsed once for each content of the file: a rollout reads them at every poll."""
+        content, project = self._read(), read_project(self._work_dir)
+        if self._parsed is None or self._parsed[:2] != (content, project):
+            self._parsed = content, project, self._parse(_load(content, self.path, self.prefix), content)
+        return self._parsed[2]
 
     def _parse(self, document: Tree, content: bytes) -> Settings:
         texts, config = self._texts(document, content), cast(Tree, document["config"])

@@ -72,6 +72,21 @@ def test_the_settings_are_read_as_the_program_reads_them(tmp_path: Path) -> None
     assert config.raw("kubernetes:context") is None
 
 
+def test_the_settings_are_parsed_again_only_when_a_file_has_changed(tmp_path: Path) -> None:
+    path = write(shared_project(tmp_path, PROJECT_CONFIG), FLAT)
+    config = ConfigFile(path)
+    first = config.settings()
+    assert config.settings() is first
+    path.write_text(FLAT.replace("replicas: 2", "replicas: 3"))
+    assert config.read().green.replicas == 3
+    config.edit({"rollout_serial": 4})
+    assert config.read().rollout_serial == 4
+    path.write_text(FLAT)
+    assert not config.settings().protect
+    shared_project(tmp_path, PROJECT_CONFIG.replace("protect: {default: false}", "protect: {default: true}"))
+    assert config.settings().protect
+
+
 def test_several_keys_change_at_once_and_nothing_else(tmp_path: Path) -> None:
     path = write(tmp_path, FLAT)
     ConfigFile(path).edit({"green_weight": 25, "rollout_serial": 4, "green.release": NEW.model_dump(mode="json")})
