@@ -63,6 +63,8 @@ class StateRule:
     rollout_serial: int
     sized: Mapping[Color, tuple[str, ...]] = field(default_factory=dict["Color", tuple[str, ...]])
     """URNs of what depends on a colour's number of replicas: its Deployment and its PodDisruptionBudget."""
+    nodes: Mapping[Color, str] = field(default_factory=dict["Color", str])
+    """URN of a colour's node group."""
     cohorts: Mapping[str, StateCohort] = field(default_factory=dict[str, StateCohort])
     """The cohorts' rules, by cohort."""
 

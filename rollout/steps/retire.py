@@ -1,6 +1,6 @@
 """Takes a colour out of use in a safe order: first no weight, then no pods, then no nodes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Final
 
 from pydantic import JsonValue
@@ -58,7 +58,7 @@ def park(
         edits: dict[str, JsonValue] = {f"{color}.parked": True, "keep_until": ""}
         if settings.autoscaling is not None:
             edits[f"{color}.floor_replicas"] = 0
-        _update(ports, updater, color, edits, message, patience_seconds)
+        _persist(lambda: updater.change_color(color, edits, message=message), ports, message, patience_seconds)
     elif unknown:
         raise RolloutError(
             f"pods of {color} run release {', '.join(sorted(unknown))}, which the config file does not contain: the "
@@ -76,21 +76,14 @@ def release_nodes(ports: Ports, updater: Updater, color: Color, *, message: str,
     """
     if not ports.config.read().gives_back_nodes(color):
         return
-    _update(ports, updater, color, {f"{color}.provisioned": False}, message, patience_seconds)
+    _persist(lambda: updater.release_nodes(color, message=message), ports, message, patience_seconds)
     ports.journal.write(NodesReleased(color=color))
 
 
-def _update(
-    ports: Ports,
-    updater: Updater,
-    color: Color,
-    edits: Mapping[str, JsonValue],
-    message: str,
-    patience_seconds: float,
-) -> None:
+def _persist(update: Callable[[], None], ports: Ports, message: str, patience_seconds: float) -> None:
     """Update a colour. Failed updates and unavailable services are retried; refusals by policy are not."""
     retry(
-        lambda: updater.change_color(color, edits, message=message),
+        update,
         ports.clock,
         patience_seconds=lambda: patience_seconds,
         pause_seconds=RETRY_SECONDS,

@@ -1,7 +1,8 @@
 """The only writer: edits the config, updates the stack, and checks that only the intended change is made.
 
-A weight change targets only the rule, so it can change nothing else, and is checked after the update. Every other
-change is previewed and checked first. Every write increases the rollout serial.
+An update with targets can change nothing else, and is checked afterwards: of the weight, of a colour's number of
+replicas, of its nodes when they go. Every other one is previewed and checked first. Every write increases the rollout
+serial.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -174,6 +175,30 @@ class Updater:
             watch=watch,
             targets=(state.urn, *state.sized[color]),
             with_policies=with_policies,
+        )
+
+    def release_nodes(self, color: Color, *, message: str) -> None:
+        """Scale a parked colour's node group in, by an update of nothing but it and the rule's tags.
+
+        If the state does not have the node group, the whole program is previewed first.
+
+        Args:
+            color: the colour.
+            message: what the update is for.
+
+        Raises:
+            UnexpectedChangeError: the update made other changes.
+            PlanRefusedError: the preview contains other changes; the config is unchanged.
+            UpdateFailedError: the preview or the update failed.
+        """
+        state = self.rule_in_state()
+        self._apply(
+            {f"{color}.provisioned": False},
+            self._ports.load_balancer.rule(),
+            lambda changes: unlike_candidate_change(changes, service=self._service, color=color),
+            message,
+            color=color,
+            targets=(state.urn, state.nodes[color]) if state is not None and color in state.nodes else (),
         )
 
     def write(

@@ -67,6 +67,10 @@ SIZED_URNS: dict[Color, str] = {
     "blue": "urn:pulumi:prod::vllm-blue-green::kubernetes:apps/v1:Deployment::chat-blue",
     "green": "urn:pulumi:prod::vllm-blue-green::kubernetes:apps/v1:Deployment::chat-green",
 }
+NODES_URNS: dict[Color, str] = {
+    "blue": "urn:pulumi:prod::vllm-blue-green::aws:eks/nodeGroup:NodeGroup::chat-blue",
+    "green": "urn:pulumi:prod::vllm-blue-green::aws:eks/nodeGroup:NodeGroup::chat-green",
+}
 
 
 def cohort_urn(cohort: str) -> str:
@@ -526,17 +530,23 @@ class World:
                 inputs, op = self._cohort_inputs(cohort, weight), "create" if before is None else "update"
                 changes.append(Change(op=op, urn=urn, type=RULE_TYPE, old=former, new=inputs))
         for color in COLORS:
-            reached = not targets or SIZED_URNS[color] in targets
-            if reached and _deployed(wanted.color(color)) != _deployed(self.state.color(color)):
+            after = self._color_after(color, targets)
+            if _deployed(after) != _deployed(self.state.color(color)):
                 tags = {SERVICE_KEY: SERVICE, COLOR_KEY: color}
-                inputs = {"tags": tags, "color": wanted.color(color).model_dump()}
+                inputs = {"tags": tags, "color": after.model_dump()}
                 changes.append(Change(op="update", urn=f"urn::x::{SERVICE}-{color}", type="x:y:Z", new=inputs))
         return tuple(changes)
+
+    def _color_after(self, color: Color, targets: Sequence[str]) -> ColorSettings:
+        """Return what an update of these targets makes of a colour; of all resources without targets."""
+        wanted, now = self.config.read().color(color), self.state.color(color)
+        pods, nodes = (not targets or urns[color] in targets for urns in (SIZED_URNS, NODES_URNS))
+        return (wanted if pods else now).model_copy(update={"provisioned": (wanted if nodes else now).provisioned})
 
     def up(
         self, message: str, *, targets: Sequence[str] = (), with_policies: bool = True, watch: Watch | None = None
     ) -> EngineRun:
-        assert set(targets) <= {RULE_URN, *SIZED_URNS.values(), *map(cohort_urn, self.cohorts)}
+        assert set(targets) <= {RULE_URN, *SIZED_URNS.values(), *NODES_URNS.values(), *map(cohort_urn, self.cohorts)}
         self.clock.elapsed += 3
         self.clock.check()
         if with_policies and self.refused_by_policy:
@@ -558,8 +568,8 @@ class World:
         if targets:
             rule_keys = ("green_weight", "active_color", "keep_until", "rollout_serial", "rolling_out")
             rule_keys += ("cohorts_on_candidate",)
-            sized = {color: wanted.color(color) for color, urn in SIZED_URNS.items() if urn in targets}
-            wanted = self.state.model_copy(update={**{key: getattr(wanted, key) for key in rule_keys}, **sized})
+            colors = {color: self._color_after(color, targets) for color in COLORS}
+            wanted = self.state.model_copy(update={**{key: getattr(wanted, key) for key in rule_keys}, **colors})
         self.state, self.state_rule = wanted, dict(self.program_rule)
         self.applied.append(wanted)
         if watch is not None:
@@ -574,6 +584,7 @@ class World:
             active_color=self.state.active_color,
             rollout_serial=self.state.rollout_serial,
             sized={color: (urn,) for color, urn in SIZED_URNS.items()},
+            nodes=NODES_URNS,
             cohorts={
                 cohort: StateCohort(urn=cohort_urn(cohort), weights={ARNS["green"]: weight, ARNS["blue"]: 100 - weight})
                 for cohort, weight in green_weights(self.state).items()

@@ -12,6 +12,7 @@ _SIZED: Final = (
     "kubernetes:policy/v1:PodDisruptionBudget",
     "kubernetes:keda.sh/v1alpha1:ScaledObject",
 )
+_NODE_GROUP: Final = "aws:eks/nodeGroup:NodeGroup"
 
 
 def state_rule(resources: Iterable[Mapping[str, Any]], service: str) -> StateRule | None:
@@ -31,6 +32,7 @@ def state_rule(resources: Iterable[Mapping[str, Any]], service: str) -> StateRul
                 rollout_serial=int(tags.get(ROLLOUT_SERIAL_KEY) or 0),
                 cohorts=dict(_cohorts(every, service)),
                 sized={color: urns for color in COLORS if (urns := tuple(_sized(every, service, color)))},
+                nodes=dict(_nodes(every, service)),
             )
     return None
 
@@ -50,3 +52,12 @@ def _sized(resources: Iterable[Mapping[str, Any]], service: str, color: Color) -
             labels: Mapping[str, str] = ((one.get("outputs") or {}).get("metadata") or {}).get("labels") or {}
             if labels.get(SERVICE_KEY) == service and labels.get(COLOR_KEY) == color:
                 yield one["urn"]
+
+
+def _nodes(resources: Iterable[Mapping[str, Any]], service: str) -> Iterator[tuple[Color, str]]:
+    """Yield the URN of each colour's node group."""
+    for one in resources:
+        if one.get("type") == _NODE_GROUP:
+            tags: Mapping[str, str] = (one.get("outputs") or {}).get("tags") or {}
+            if tags.get(SERVICE_KEY) == service and (color := tags.get(COLOR_KEY)) in COLORS:
+                yield color, one["urn"]

@@ -52,3 +52,19 @@ def test_what_depends_on_a_colours_replicas_is_found_by_its_labels() -> None:
         "blue": (f"urn::{budget}::chat-blue", f"urn::{pods}::chat-blue"),
         "green": (f"urn::{pods}::chat-green",),
     }
+
+
+def test_node_groups_are_found_by_their_tags() -> None:
+    def group(name: str, **tags: str) -> dict[str, Any]:
+        return {"type": "aws:eks/nodeGroup:NodeGroup", "urn": f"urn::{name}", "outputs": {"tags": tags}}
+
+    resources = [
+        rule(),
+        group("blue", **{SERVICE_KEY: "chat", COLOR_KEY: "blue"}),
+        group("other", **{SERVICE_KEY: "search", COLOR_KEY: "green"}),
+        group("shared", **{SERVICE_KEY: "chat"}),
+        {"type": "aws:eks/nodeGroup:NodeGroup", "urn": "urn::of-others", "outputs": {}},
+    ]
+    found = state_rule(resources, "chat")
+    assert found is not None
+    assert found.nodes == {"blue": "urn::blue"}

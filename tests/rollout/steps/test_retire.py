@@ -8,6 +8,7 @@ import pytest
 
 from components.domain.naming import Color
 from rollout.controller import Controller, Subject
+from rollout.model.changes import Change
 from rollout.model.errors import PlanRefusedError, RolloutError, StackLockedError, UpdateFailedError
 from rollout.model.machine import Phase, Rollout
 from rollout.model.nodes import Pod
@@ -15,7 +16,7 @@ from rollout.model.plan import make_plan
 from rollout.steps.deploy import await_unused
 from rollout.steps.retire import park, release_nodes
 from rollout.steps.updates import Updater
-from tests.rollout.fakes import NEW, OLD, SERVICE, World
+from tests.rollout.fakes import NEW, NODES_URNS, OLD, RULE_URN, SERVICE, World
 
 CANDIDATE: dict[str, Any] = {"replicas": 2, "release": NEW.model_dump(mode="json")}
 
@@ -176,6 +177,31 @@ def test_nodes_are_given_back_with_the_same_patience() -> None:
     until(world, world.clock.elapsed + 100, lambda: UpdateFailedError("unreachable"))
     release_nodes(world.ports(), Updater(world.ports(), SERVICE), "green", message="give back", patience_seconds=600)
     assert not world.state.color("green").nodes_wanted
+
+
+PARKED = {**CANDIDATE, "parked": True, "provisioned": True}
+EDITED = Change(op="update", urn="urn::queue", type="aws:sqs/queue:Queue")
+
+
+def test_nodes_are_released_by_an_update_of_nothing_else_whatever_somebody_changed_meanwhile() -> None:
+    world = World(green=PARKED)
+    world.foreign = [EDITED]
+    release_nodes(world.ports(), Updater(world.ports(), SERVICE), "green", message="give back")
+    assert world.ups == [("give back", (RULE_URN, NODES_URNS["green"]))]
+    assert world.previews == []
+    assert not world.state.color("green").nodes_wanted
+
+
+def test_without_the_node_group_in_the_state_the_whole_program_is_previewed_first() -> None:
+    world = World(green=PARKED)
+    world.foreign = [EDITED]
+    known = world.rule_in_state(SERVICE)
+    assert known is not None
+    world.rule_in_state = lambda _: replace(known, nodes={})  # type: ignore[method-assign]
+    with pytest.raises(PlanRefusedError, match="the preview contains other changes: update Queue queue"):
+        release_nodes(world.ports(), Updater(world.ports(), SERVICE), "green", message="give back")
+    assert world.ups == []
+    assert world.config.read().color("green").nodes_wanted
 
 
 def test_a_reap_with_a_stale_file_stops_and_names_it() -> None:
