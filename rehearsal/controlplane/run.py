@@ -1,5 +1,6 @@
 """Runs a real Kubernetes control plane on 127.0.0.1: etcd, API server, controller manager and scheduler."""
 
+import os
 import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import yaml
 
 from rehearsal.controlplane.certificates import Certificates, write_certificates, write_kubeconfig
 from rehearsal.kube.client import KubeClient, KubeError
+from rehearsal.system.garbage import GO_COLLECTS_RARELY
 from rehearsal.system.processes import Process, free_port
 
 _CRDS = Path(__file__).parent / "crds"
@@ -72,7 +74,8 @@ def start_control_plane(folder: Path, binaries: Mapping[str, Path]) -> ControlPl
     try:
         for name, options in flags.items():
             command = [binaries[name], *(f"--{flag}={value}" for flag, value in options.items())]
-            started.append(Process.start(name, command, log=folder / "logs" / f"{name}.log"))
+            log = folder / "logs" / f"{name}.log"
+            started.append(Process.start(name, command, log=log, env={**os.environ, **GO_COLLECTS_RARELY}))
             if name == "kube-apiserver":
                 _wait_for_api(started[-1], kubeconfig)
         with KubeClient.from_kubeconfig(kubeconfig) as kube:

@@ -1,8 +1,8 @@
 """A fork server that saves Python programs and plugins their start-up time.
 
-``python -m rehearsal.warm --socket PATH MODULE …`` imports the named third-party modules (never the project's own).
-Then it forks for each run that `rehearsal.warm.launch` requests on its socket. It has no threads and opens no gRPC
-channel, so forking is safe.
+``python -m rehearsal.warm --socket PATH MODULE …`` imports the named third-party modules. With ``--project FOLDER`` and
+``--own MODULE`` it also imports modules of one project, for the runs in that folder. Then it forks for each run that
+`rehearsal.warm.launch` requests on its socket. It has no threads and opens no gRPC channel, so forking is safe.
 
 One connection is one run. The client sends a JSON line {"interpreter", "words", "cwd", "environment"} with its standard
 streams attached, and the server answers ``accepted``. The client may then send signal numbers, one per line, and
@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from rehearsal.warm.launch import ACCEPTED, interpreter_folder
+from rehearsal.warm.project import Project
 
 _MAX_REQUEST_BYTES = 2**20
 _LONGEST_LINE = 64
@@ -135,9 +136,11 @@ class Server:
         run.client.close()
 
 
-def _carry_out(request: dict[str, Any]) -> None:
+def _carry_out(request: dict[str, Any], project: Project | None) -> None:
     """Run what a request names, as ``python -P WORDS`` would."""
     os.chdir(request["cwd"])
+    if project is not None and _is_of(project, request):
+        project.put_back()
     os.environ.clear()
     os.environ.update(request["environment"])
     # Two runs must not draw the same random numbers.
@@ -155,7 +158,14 @@ def _carry_out(request: dict[str, Any]) -> None:
         runpy.run_path(words[0], run_name="__main__")
 
 
-def _run_and_exit(request: dict[str, Any]) -> NoReturn:
+def _is_of(project: Project, request: dict[str, Any]) -> bool:
+    """Return whether a run imports its modules from the project's folder. The rehearsal's own come with theirs."""
+    folder, words = Path(request["cwd"]), request["words"]
+    ours = words[0] == "-m" and words[1].partition(".")[0] == "rehearsal"
+    return folder.is_relative_to(project.folder) and not ours
+
+
+def _run_and_exit(request: dict[str, Any], project: Project | None) -> NoReturn:
     """Run what a request names, then exit as Python would, but leave all objects as they are.
 
     To take the interpreter apart would write to almost every page that the run shares with the server. The kernel would
@@ -164,7 +174,7 @@ def _run_and_exit(request: dict[str, Any]) -> NoReturn:
     status = 1
     interrupted = False
     try:
-        _carry_out(request)
+        _carry_out(request, project)
         status = 0
     except SystemExit as ended:
         if ended.code is None or isinstance(ended.code, int):
@@ -189,11 +199,14 @@ def main() -> None:
     """Import, then serve."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--socket", type=Path, required=True)
+    parser.add_argument("--project", metavar="FOLDER", help="a project whose programs and scripts run in this folder")
+    parser.add_argument("--own", metavar="MODULE", action="append", default=[], help="a module of the project's own")
     parser.add_argument("modules", nargs="*", help="third-party modules to import before the first fork")
     options = parser.parse_args()
     for name in options.modules:
         # Pulumi's packages load submodules on first use, not on import.
         getattr(importlib.import_module(name), "__all__", None)
+    project = Project.imported(options.project, options.own) if options.project else None
     if threading.active_count() > 1:
         sys.exit("a preloaded module has started a thread; forking would not be safe")
     server = Server(options.socket)
@@ -204,7 +217,7 @@ def main() -> None:
         del sys.modules[name]
     gc.collect()
     gc.freeze()
-    _run_and_exit(server.serve())
+    _run_and_exit(server.serve(), project)
 
 
 if __name__ == "__main__":

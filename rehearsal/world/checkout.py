@@ -11,14 +11,25 @@ from rehearsal.system.project import PROJECT_FOLDER
 from rehearsal.world.settings import RehearsalSettings
 from rehearsal.world.stack_config import CLUSTER, GATEWAY_LOG, SERVICE, stack_config
 
-__all__ = ["CLUSTER", "SERVICE", "STACK", "release_file", "write_checkout"]
+__all__ = ["CLUSTER", "SERVICE", "STACK", "copy_product", "release_file", "write_stack"]
 
 STACK = "rehearsal"
 
 _PRODUCT = ("Pulumi.yaml", "__main__.py", "components", "policies", "rollout", "scripts")
 
 
-def write_checkout(
+def copy_product(folder: Path) -> None:
+    """Copy what an engineer clones into a new folder."""
+    folder.mkdir(parents=True)
+    for name in _PRODUCT:
+        source = PROJECT_FOLDER / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif source.exists():
+            shutil.copy2(source, folder / name)
+
+
+def write_stack(
     folder: Path,
     account: SeededAccount,
     region: str,
@@ -27,14 +38,7 @@ def write_checkout(
     *,
     prometheus_url: str,
 ) -> None:
-    """Copy the product and write the stack's config: release A on blue, green unused."""
-    folder.mkdir(parents=True)
-    for name in _PRODUCT:
-        source = PROJECT_FOLDER / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        elif source.exists():
-            shutil.copy2(source, folder / name)
+    """Write the config of the checkout's stack, release A on blue and green unused, and the files that it names."""
     suite = "evals/sums.jsonl" if settings.runs_the_stand_in else "evals/says-something.jsonl"
     keys = stack_config(
         account, endpoint_url, settings.releases["a"], settings.config, suite=suite, prometheus_url=prometheus_url

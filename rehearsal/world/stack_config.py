@@ -96,7 +96,7 @@ def stack_config(
             "ready_timeout_seconds": 60,
             "cloudwatch_period_seconds": 1,
             "gates": {
-                "minimum_requests": 5,
+                "minimum_requests": 3,
                 "max_hold_extension_seconds": 30,
                 "error_rate": {"limit_percent": 2, "increase_limit_points": 2},
                 "ttft_p95": {"limit_seconds": 1.5, "ratio_limit": 2.5},

@@ -17,10 +17,12 @@ from rehearsal.controlplane.prometheus import start_prometheus
 from rehearsal.controlplane.run import control_plane
 from rehearsal.kubelet.network import claim_pod_network
 from rehearsal.kubelet.settings import KubeletSettings
+from rehearsal.system.garbage import GO_COLLECTS_RARELY
 from rehearsal.system.processes import Process, free_port
 from rehearsal.system.project import PROJECT_FOLDER
+from rehearsal.warm import launch
 from rehearsal.warm.launch import SOCKET_VARIABLE
-from rehearsal.world.checkout import CLUSTER, STACK, write_checkout
+from rehearsal.world.checkout import CLUSTER, STACK, copy_product, write_stack
 from rehearsal.world.executables import path_with, pulumi_home, pulumi_version, write_executables
 from rehearsal.world.load_balancer_controller import Cluster, load_balancer_controller
 from rehearsal.world.settings import FOLDER_VARIABLE, RehearsalSettings
@@ -36,6 +38,11 @@ _LONGEST_SOCKET_PATH = 107
 WARM_MODULES = (
     "boto3",
     "httpx",
+    "kubernetes.client.api.apps_v1_api",
+    "kubernetes.client.api.core_v1_api",
+    "kubernetes.client.api.custom_objects_api",
+    "kubernetes.config",
+    "kubernetes.utils.quantity",
     "pulumi",
     "pulumi.automation",
     "pulumi_aws",
@@ -59,7 +66,10 @@ WARM_MODULES = (
     "pydantic.types",
     "zoneinfo",
 )
-"""Third-party modules that programs, policy packs and plugins import; one process imports them in advance."""
+"""Third-party modules that programs, policy packs, plugins and scripts import; one process imports them in advance."""
+
+_OWN_MODULES = ("components.resources.blue_green_service", "policies.catalogue", "rollout.commands", "scripts.console")
+"""The product's modules that the program, the policy pack and the scripts import, each with all that they import."""
 
 
 class CommandError(Exception):
@@ -140,8 +150,10 @@ class World:
             )
 
     def script(self, script: str, *arguments: str, expect: int = 0, name: str | None = None) -> None:
-        """Run one of the product's scripts on this world's stack."""
-        self.run(name or script, sys.executable, "-m", f"scripts.{script}", "--stack", STACK, *arguments, expect=expect)
+        """Run one of the product's scripts on this world's stack, forked from the warm process if there is one."""
+        # As `python -m` does, but only for this one: the checkout is on the search path.
+        python = ("env", f"PYTHONPATH={self.checkout}", sys.executable, "-I", "-S", launch.__file__)
+        self.run(name or script, *python, "-m", f"scripts.{script}", "--stack", STACK, *arguments, expect=expect)
 
 
 @contextmanager
@@ -190,8 +202,11 @@ def world(
         def start(name: str, *arguments: str | Path) -> Process:
             return launch(name, [sys.executable, "-m", *arguments])
 
+        copy_product(folder / "checkout")
         if SOCKET_VARIABLE in environment:
-            start("warm", "rehearsal.warm", "--socket", _warm_socket(folder), *WARM_MODULES)
+            own = [word for name in _OWN_MODULES for word in ("--own", name)]
+            project = ("--project", folder / "checkout", *own)
+            start("warm", "rehearsal.warm", "--socket", _warm_socket(folder), *project, *WARM_MODULES)
         say("AWS account and load balancer")
         aws_process = start("aws", "rehearsal.aws", "--settings", _settings_file(folder / _AWS_SETTINGS, aws_settings))
         aws = stack.enter_context(AwsAdmin(aws_settings.admin_port))
@@ -237,7 +252,7 @@ def world(
         endpoint_url = f"http://127.0.0.1:{aws_settings.alb_port}"
         if "autoscaling" in settings.config:
             start("keda", "rehearsal.keda", "--kubeconfig", cluster.kubeconfig)
-        write_checkout(
+        write_stack(
             folder / "checkout",
             account,
             aws_settings.region,
@@ -275,6 +290,7 @@ def _environment(folder: Path, kubeconfig: Path, aws: AwsSettings) -> dict[str, 
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         "NO_PROXY": "*",
+        **GO_COLLECTS_RARELY,
         FOLDER_VARIABLE: str(folder),
         "PYTHONUNBUFFERED": "1",
     }

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from rehearsal.binaries.build import COMPONENTS, binaries, can_build, find
+from rehearsal.system.garbage import GO_COLLECTS_RARELY
 from rehearsal.warm.launch import SOCKET_VARIABLE
 from rehearsal.world.executables import find_real, path_with, pulumi_home, write_executables, write_module
 from tests.engine.fork_server import ForkServer, fork_server
@@ -69,6 +70,7 @@ class World:
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "TEST_CLOUD": str(self.root / "cloud"),
+            **GO_COLLECTS_RARELY,
             SOCKET_VARIABLE: str(self.warm.socket) if self.warm else "",
         }
         (self.project / "Pulumi.yaml").write_text("name: probe\nruntime: python\n", encoding="utf-8")

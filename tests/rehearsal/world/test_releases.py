@@ -10,7 +10,7 @@ import yaml
 from components.config.release.release import Release
 from rehearsal.aws.seed import SeededAccount
 from rehearsal.vllm.hub import DEFAULT_HUB, find_behavior, load_hub
-from rehearsal.world.checkout import STACK, release_file, write_checkout
+from rehearsal.world.checkout import STACK, copy_product, release_file, write_stack
 from rehearsal.world.releases import own_releases, read_releases
 from rehearsal.world.settings import RehearsalSettings, RehearsalSettingsError
 
@@ -96,7 +96,8 @@ def test_chosen_keys_are_in_the_checkout_and_all_others_stay(tmp_path: Path) -> 
     variables = {"REHEARSAL_CONFIG": str(file), "REHEARSAL_RELEASES": str(folder)}
     account = SeededAccount("vpc-1", ["subnet-1"], ["subnet-2", "subnet-3"], "rehearsal", "sg-1")
     settings = RehearsalSettings.from_environment(variables)
-    write_checkout(tmp_path / "checkout", account, "us-east-1", "http://127.0.0.1:1", settings, prometheus_url="")
+    copy_product(tmp_path / "checkout")
+    write_stack(tmp_path / "checkout", account, "us-east-1", "http://127.0.0.1:1", settings, prometheus_url="")
     config = yaml.safe_load((tmp_path / "checkout" / f"Pulumi.{STACK}.yaml").read_text())["config"]
     assert config["vllm-blue-green:cold_start_seconds"] == 300
     assert config["vllm-blue-green:blue"] == {"release": {**GOOD, "model_revision": "4567def"}, "replicas": 1}
