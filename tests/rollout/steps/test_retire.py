@@ -8,7 +8,7 @@ import pytest
 
 from components.domain.naming import Color
 from rollout.controller import Controller, Subject
-from rollout.model.changes import Change
+from rollout.model.changes import Change, EngineRun
 from rollout.model.errors import PlanRefusedError, RolloutError, StackLockedError, UpdateFailedError
 from rollout.model.machine import Phase, Rollout
 from rollout.model.nodes import Pod
@@ -30,11 +30,11 @@ def until(world: World, elapsed: float, what: Callable[[], Exception]) -> None:
     """Updates fail until then. Each of them begins, so the edited config stays."""
     update = world.up
 
-    def fail(*arguments: Any, **named: Any) -> None:
+    def fail(*arguments: Any, **named: Any) -> EngineRun:
         if world.clock.elapsed < elapsed:
             world.clock.elapsed += 3
             raise what()
-        update(*arguments, **named)
+        return update(*arguments, **named)
 
     world.up = fail  # type: ignore[method-assign]
 
@@ -102,10 +102,11 @@ def parked_while_served(lag_seconds: float) -> float:
     sent: list[float] = []
     update = world.up
 
-    def watched(*arguments: Any, **named: Any) -> None:
-        update(*arguments, **named)
+    def watched(*arguments: Any, **named: Any) -> EngineRun:
+        run = update(*arguments, **named)
         if not world.pods("green"):
             sent.append(world.served["green"])
+        return run
 
     world.up = watched  # type: ignore[method-assign]
     assert at(Phase.ROLLING_BACK, world).phase is Phase.ROLLED_BACK
