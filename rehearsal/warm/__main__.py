@@ -24,6 +24,7 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,13 +204,18 @@ def main() -> None:
     parser.add_argument("--own", metavar="MODULE", action="append", default=[], help="a module of the project's own")
     parser.add_argument("modules", nargs="*", help="third-party modules to import before the first fork")
     options = parser.parse_args()
+    # Before the imports, so that an early run waits for them. They take less time than a start without them.
+    server = Server(options.socket)
     for name in options.modules:
         # Pulumi's packages load submodules on first use, not on import.
         getattr(importlib.import_module(name), "__all__", None)
-    project = Project.imported(options.project, options.own) if options.project else None
+    project = None
+    try:
+        project = Project.imported(options.project, options.own) if options.project else None
+    except Exception:  # Every run in the folder imports them itself, and reports it.
+        traceback.print_exc()
     if threading.active_count() > 1:
         sys.exit("a preloaded module has started a thread; forking would not be safe")
-    server = Server(options.socket)
     # The programs bring their own search path and must not see this server's.
     own = {str(Path.cwd()), *os.environ.get("PYTHONPATH", "").split(os.pathsep)}
     sys.path[:] = [entry for entry in sys.path if entry not in own]

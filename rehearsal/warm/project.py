@@ -24,7 +24,7 @@ class Project:
         """Import modules of a folder, with all modules that they import.
 
         Raises:
-            ImportError: a module does not exist.
+            Exception: a module cannot be imported. None of them stays imported.
         """
         folder = os.path.realpath(folder)  # As a run's working directory names it.
         packages = frozenset(name.partition(".")[0] for name in names)
@@ -36,8 +36,9 @@ class Project:
                 importlib.import_module(name)
         finally:
             sys.path.remove(folder)
-        own = [name for name in sys.modules if name.partition(".")[0] in packages]
-        return cls(folder, packages, {name: sys.modules.pop(name) for name in own}, files)
+            own = [name for name in sys.modules if name.partition(".")[0] in packages]
+            modules = {name: sys.modules.pop(name) for name in own}
+        return cls(folder, packages, modules, files)
 
     def put_back(self) -> None:
         """Count the modules as imported again, unless a file of their packages has changed since."""

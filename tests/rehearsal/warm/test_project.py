@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -44,12 +45,18 @@ class Shop:
         process, price = run.stdout.split()
         return (IN_ADVANCE if int(process) == self.pid else AGAIN), int(price)
 
+    @contextmanager
+    def open(self) -> Generator[None]:
+        """Run the warm process for the length of the block."""
+        with warm_process(self.socket, [], ["--project", self.folder, "--own", "shop.prices"]) as process:
+            self.pid = process.pid
+            yield
+
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Generator[Shop]:
     made = Shop(tmp_path)
-    with warm_process(made.socket, [], ["--project", made.folder, "--own", "shop.prices"]) as process:
-        made.pid = process.pid
+    with made.open():
         yield made
 
 
@@ -77,6 +84,18 @@ def test_any_file_of_the_modules_packages_counts(shop: Shop, change: str) -> Non
         case _:
             shop.write("shop/more/table.txt", "bread 4000\n")
     assert shop.run(script) == (AGAIN, 2)
+
+
+def test_with_modules_that_cannot_be_imported_runs_import_them_and_say_why(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    script = str(shop.write("buy.py", SCRIPT))
+    shop.prices.write_text(PRICES + "import shop.missing\n")
+    with shop.open():
+        with pytest.raises(subprocess.CalledProcessError) as failed:
+            shop.run(script)
+        assert failed.value.stderr.endswith("No module named 'shop.missing'\n")
+        shop.prices.write_text(PRICES)
+        assert shop.run(script) == (AGAIN, 2)
 
 
 def test_other_folders_and_the_rehearsals_own_programs_have_their_own_modules(shop: Shop, tmp_path: Path) -> None:
