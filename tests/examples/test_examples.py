@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from components.domain.naming import COLORS, PROJECT
 from package.settings_of import settings_of
 from tests.components.example import ROOT, SECRET, run_program_on
 from tests.components.registrations import Registrations
-from tests.package.host import output, running_package, secret
+from tests.package.host import Package, another_program, output, running_package, secret
 from tests.policies.judge import judge
 from tests.policies.stacks import as_stack
 
@@ -56,6 +57,7 @@ def settings_in(name: str) -> Settings:
     return settings_of("chat", {**own, "settings": written, "candidate_route_secret": SECRET})
 
 
+@cache
 def previewed(name: str) -> Registrations:
     return run_program_on(as_program_gets_it(name))
 
@@ -110,8 +112,14 @@ def test_each_example_shows_what_it_is_named_after() -> None:
     assert len([one for one in reserved if "capacityReservationSpecification" in one.inputs]) == len(COLORS)
 
 
+@pytest.fixture(scope="module")
+def package() -> Generator[Package]:
+    with running_package() as running:
+        yield running
+
+
 @pytest.mark.parametrize("name", YAML_PROGRAMS)
-def test_the_component_takes_the_programs_inputs_in_a_preview(name: str) -> None:
+def test_the_component_takes_the_programs_inputs_in_a_preview(package: Package, name: str) -> None:
     program = yaml.safe_load(PROGRAMS[name].read_text(encoding="utf-8"))
     values = config_of(PROGRAMS[name].with_name("Pulumi.dev.yaml"))
     (component,) = (one for one in program["resources"].values() if one["type"] == f"{PROJECT}:BlueGreenService")
@@ -131,9 +139,9 @@ def test_the_component_takes_the_programs_inputs_in_a_preview(name: str) -> None
             case _:
                 return value
 
-    with running_package() as package:
-        made = package.construct(component["name"], evaluated(component["properties"]), preview=True)
-        assert package.monitor.inputs("ListenerRule", "chat")["actions"]
+    with another_program(package) as preview:
+        made = preview.construct(component["name"], evaluated(component["properties"]), preview=True)
+        assert preview.monitor.inputs("ListenerRule", "chat")["actions"]
     assert made.state["releaseIds"].keys() == {"blue"}
 
 

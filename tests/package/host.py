@@ -159,8 +159,8 @@ class Package:
 
 
 @contextmanager
-def running_package(folder: Path = ROOT / "package") -> Generator[Package]:
-    """Start the provider process of a package's folder, away from the repository as Pulumi does."""
+def serving() -> Generator[tuple[Monitor, Engine, str]]:
+    """A monitor and an engine that a provider may call at an address."""
     monitor = Monitor()
     server = grpc.server(ThreadPoolExecutor(max_workers=16))
     resource_pb2_grpc.add_ResourceMonitorServicer_to_server(monitor, server)
@@ -168,8 +168,17 @@ def running_package(folder: Path = ROOT / "package") -> Generator[Package]:
     engine_pb2_grpc.add_EngineServicer_to_server(engine, server)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     server.start()
-    command = [sys.executable, str(folder), address]
     try:
+        yield monitor, engine, address
+    finally:
+        server.stop(grace=None)
+
+
+@contextmanager
+def running_package(folder: Path = ROOT / "package") -> Generator[Package]:
+    """Start the provider process of a package's folder, away from the repository as Pulumi does."""
+    with serving() as (monitor, engine, address):
+        command = [sys.executable, str(folder), address]
         with subprocess.Popen(command, cwd="/", stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             try:
@@ -178,5 +187,10 @@ def running_package(folder: Path = ROOT / "package") -> Generator[Package]:
                     yield Package(provider_pb2_grpc.ResourceProviderStub(channel), monitor, engine, address)
             finally:
                 process.kill()
-    finally:
-        server.stop(grace=None)
+
+
+@contextmanager
+def another_program(package: Package) -> Generator[Package]:
+    """The same process, with a monitor that knows of no earlier program's resources. A new process takes seconds."""
+    with serving() as (monitor, _, address):
+        yield Package(package.stub, monitor, package.engine, address)

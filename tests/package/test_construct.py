@@ -1,6 +1,5 @@
 """The package's process as a plugin: what it registers, returns, keeps secret and refuses."""
 
-from collections.abc import Generator
 from typing import Any
 
 import grpc
@@ -8,16 +7,10 @@ import pytest
 from google.protobuf import json_format
 
 from tests.components.example import IMAGE, SECRET, run_program
-from tests.package.host import SECRET_MARK, Constructed, Package, output, running_package
+from tests.package.host import SECRET_MARK, Constructed, Package, another_program, output
 from tests.package.inputs import inputs, release
 
 VPC_URN = "urn:pulumi:dev::elsewhere::aws:ec2/vpc:Vpc::main"
-
-
-@pytest.fixture(scope="module")
-def package() -> Generator[Package]:
-    with running_package() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -62,24 +55,24 @@ def test_the_secret_stays_one(package: Package, llm: Constructed) -> None:
     assert SECRET not in str(package.monitor.outputs)
 
 
-def test_another_resources_output_may_be_an_id_even_before_it_is_known() -> None:
-    with running_package() as package:
-        package.construct(
+def test_another_resources_output_may_be_an_id_even_before_it_is_known(package: Package) -> None:
+    with another_program(package) as program:
+        program.construct(
             "llm",
             inputs(vpcId=output(None, VPC_URN), nodeSubnetIds=["subnet-1", output("subnet-2", VPC_URN)]),
             preview=True,
         )
-        group = package.monitor.named("TargetGroup", "llm-blue")
+        group = program.monitor.named("TargetGroup", "llm-blue")
         assert "vpcId" in json_format.MessageToDict(group.object)
         assert VPC_URN in group.propertyDependencies["vpcId"].urns
 
 
 @pytest.mark.parametrize("subnets", [output(None, VPC_URN), ["subnet-3", output(None, VPC_URN)]])
 @pytest.mark.parametrize("name", ["nodeSubnetIds", "loadBalancerSubnetIds"])
-def test_a_list_of_ids_may_be_unknown_in_whole_or_in_part(name: str, subnets: Any) -> None:
-    with running_package() as package:
-        package.construct("llm", inputs(**{name: subnets}), preview=True)
-        assert package.monitor.named("ListenerRule", "llm")
+def test_a_list_of_ids_may_be_unknown_in_whole_or_in_part(package: Package, name: str, subnets: Any) -> None:
+    with another_program(package) as program:
+        program.construct("llm", inputs(**{name: subnets}), preview=True)
+        assert program.monitor.named("ListenerRule", "llm")
 
 
 def test_an_output_is_checked_when_it_is_known(package: Package) -> None:
@@ -140,11 +133,11 @@ def with_settings(settings: Any, **changes: Any) -> dict[str, Any]:
     return {**given, "settings": settings}
 
 
-def test_the_object_of_the_programs_config_gives_settings_too() -> None:
-    with running_package() as package:
+def test_the_object_of_the_programs_config_gives_settings_too(package: Package) -> None:
+    with another_program(package) as program:
         # `pulumi config set --path` writes texts, and an empty value means that a key is not set.
-        made = package.construct("llm", with_settings(written(cold_start_seconds="900", keep_until="")))
-        tags = package.monitor.inputs("ListenerRule", "llm")["tags"]
+        made = program.construct("llm", with_settings(written(cold_start_seconds="900", keep_until="")))
+        tags = program.monitor.inputs("ListenerRule", "llm")["tags"]
         assert tags["vllm-blue-green/rollout-serial"] == "7"
         assert made.state["releaseIds"].keys() == {"blue"}
         declared = made.state["declaredSettings"]

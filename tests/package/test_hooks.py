@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from google.protobuf import struct_pb2
 
-from tests.package.host import running_package
+from tests.package.host import Package, another_program, running_package
 from tests.package.inputs import inputs, release
 
 COMPONENT = '''
@@ -55,20 +55,20 @@ def test_a_constructed_components_hooks_are_registered_bound_and_called_after_it
 
 
 @pytest.mark.parametrize(("weight", "refused"), [(50, False), (100, True)])
-def test_the_guards_refuse_too_large_a_step_of_a_packaged_service(weight: int, refused: bool) -> None:
+def test_the_guards_refuse_too_large_a_step_of_a_packaged_service(package: Package, weight: int, refused: bool) -> None:
     releases = {
         "blue": {"replicas": 1, "release": release()},
         "green": {"replicas": 1, "release": release(modelRevision="beef123")},
     }
-    with running_package() as package:
-        package.construct("llm", inputs(**releases, greenWeight=weight), preview=True)
-        rule = package.monitor.named("ListenerRule", "llm")
+    with another_program(package) as program:
+        program.construct("llm", inputs(**releases, greenWeight=weight), preview=True)
+        rule = program.monitor.named("ListenerRule", "llm")
         (guard,) = rule.hooks.before_update
-        assert package.monitor.hooks[guard].on_dry_run
+        assert program.monitor.hooks[guard].on_dry_run
         before: Any = struct_pb2.Struct()
         before.CopyFrom(rule.object)
         blue, green = before["actions"][0]["forward"]["targetGroups"]
         blue["weight"], green["weight"] = 100, 0
-        message = package.call_hook(guard, rule, before)
+        message = program.call_hook(guard, rule, before)
         assert bool(message) is refused
         assert not refused or "max_step_points" in message

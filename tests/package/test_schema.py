@@ -14,7 +14,7 @@ from components.config.reading.route_secret import KEY
 from components.domain.naming import PROJECT
 from package.generate import ARGUMENTS, SCHEMA, arguments, description
 from package.inputs import SERVICE_FIELDS, SETTINGS, STACK_FIELDS, identifier
-from tests.package.host import ROOT, TOKEN, running_package
+from tests.package.host import ROOT, TOKEN, Package
 
 COMMITTED: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))
 SERVICE: dict[str, Any] = COMMITTED["resources"][TOKEN]
@@ -40,9 +40,8 @@ def test_the_arguments_are_written_from_the_settings() -> None:
     assert ARGUMENTS.read_text(encoding="utf-8") == arguments(), "run `make package`"
 
 
-def test_the_schema_is_what_the_process_answers() -> None:
-    with running_package() as package:
-        assert package.schema() == COMMITTED, "run `make package`"
+def test_the_schema_is_what_the_process_answers(package: Package) -> None:
+    assert package.schema() == COMMITTED, "run `make package`"
 
 
 def test_every_setting_is_an_input_and_so_are_the_secret_and_the_object_of_settings() -> None:

@@ -66,7 +66,8 @@ class Cluster:
         self.nodes: dict[str, list[Json]] = {pool.group.name: [] for pool in pools}
         """Nodes by the name of their group."""
         self._ended = threading.Event()
-        self._renewing = threading.Thread(target=self._renew_leases)
+        # An interrupted set-up does not come to `remove`.
+        self._renewing = threading.Thread(target=self._renew_leases, daemon=True)
         self._renewing.start()
 
     @property

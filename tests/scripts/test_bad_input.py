@@ -473,8 +473,10 @@ A_ROLLBACK_THAT_IS_INTERRUPTED = """
 import os, signal, sys
 from datetime import UTC, datetime
 sys.argv = ["rollback", "--stack", "prod"]
-import rollout.direct_update
+import rollout.adapters.aws.elbv2_client, rollout.direct_update, rollout.session
 from scripts import console, rollback
+rollout.session.AWS_ATTEMPTS = 1
+rollout.adapters.aws.elbv2_client.BUDGET_SECONDS = 0  # as in `project`: nothing will answer, however long it is asked
 def send_back(*_, **__):
     os.kill(os.getpid(), signal.NUMBER)
     return rollout.direct_update.DirectUpdate(to="blue", green_weight=0, at=datetime.now(UTC))

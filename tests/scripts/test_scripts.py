@@ -28,7 +28,21 @@ def call(command: Callable[..., None], *arguments: str) -> Result:
 
 
 @pytest.mark.parametrize(
-    "name", ["ramp", "approve", "rollback", "drill", "reap", "keep", "adopt", "status", "doctor", "monitoring", "watch"]
+    "name",
+    [
+        "ramp",
+        "approve",
+        "rollback",
+        "drill",
+        "reap",
+        "keep",
+        "adopt",
+        "status",
+        "doctor",
+        "monitoring",
+        "watch",
+        "explain",
+    ],
 )
 def test_every_script_explains_itself_and_its_exit_codes(name: str) -> None:
     done = subprocess.run(

@@ -1,9 +1,9 @@
 """The committed workflows."""
 
+import importlib
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import yaml
 
 from rehearsal.binaries.build import COMPONENTS
 from scripts import console
+from tests.scripts.test_scripts import call
 from tests.workflows.workflow import (
     CHANGING,
     CRON_JOB,
@@ -205,9 +206,7 @@ def shell_lines() -> Iterator[str]:
 
 @pytest.mark.parametrize("script", [*CHANGING, "rollback", "status", "explain"])
 def test_the_scripts_take_the_options_that_they_are_given(script: str) -> None:
-    told = subprocess.run(
-        [sys.executable, "-m", f"scripts.{script}", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
+    told = call(importlib.import_module(f"scripts.{script}").main, "--help").stdout
     found = re.compile(rf"ci/run\.sh {script}\b(.*)")
     given = {
         option for one in shell_lines() for rest in found.findall(one) for option in re.findall(r"--[a-z-]+", rest)
