@@ -57,10 +57,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         stash[_CONTROL_PLANE].close()
 
 
-def pytest_collection_finish() -> None:
-    """Keep what was imported and collected out of garbage collection: each full one would visit millions of objects."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep what is imported and collected out of garbage collection: each full one would visit millions of objects."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+        # As in the program, which sets this for the rest of a process in which a test runs it, and the rehearsal.
+        gc.set_threshold(50_000, 20, 100)
 
 
 _LEFT_OUT = pytest.StashKey[int]()

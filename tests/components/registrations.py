@@ -5,10 +5,13 @@ import contextvars
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 
 from google.protobuf import json_format
+from pulumi.runtime import resource as pulumi_resource
 from pulumi.runtime.config import set_all_config
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
+from pulumi.runtime.proto.source_pb2 import StackTrace
 from pulumi.runtime.settings import ROOT, SETTINGS
 from pulumi.runtime.stack import run_in_stack
 
@@ -161,7 +164,9 @@ def register(
 ) -> Registrations:
     """Run a program to its end and return what it registered; raises what the program raises."""
     # The SDK keeps its settings, config and root stack in context variables: each run gets a context of its own.
-    return contextvars.Context().run(_register, program, dict(config or {}), list(secret_keys))
+    # A stack trace with each resource is a quarter of the run, more under a deep stack, and nothing here reads it.
+    with patch.object(pulumi_resource, "_get_stack_trace", StackTrace):
+        return contextvars.Context().run(_register, program, dict(config or {}), list(secret_keys))
 
 
 def _register(program: Callable[[], Any], config: dict[str, str], secret_keys: list[str]) -> Registrations:

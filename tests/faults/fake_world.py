@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from typing import Any, TypeAlias
 
@@ -18,7 +19,7 @@ Ask: TypeAlias = Callable[[], Any]
 _NOT_A_PORT = frozenset({"rule_changed_at", "start_seconds", "shield"})
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: a frozen one takes three times as long to make, and there are many
 class Call:
     """A call of a port's method that has not been made yet."""
 
@@ -48,7 +49,7 @@ class Through:
                     method=method,
                     arguments=arguments,
                     named=named,
-                    ask=lambda: value(*arguments, **named),
+                    ask=partial(value, *arguments, **named),
                 )
             )
 

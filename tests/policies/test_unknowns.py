@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from itertools import cycle
+from itertools import cycle, groupby
 from typing import Any, cast
 
 import pytest
@@ -160,14 +160,21 @@ def outcomes(
         return known.get(id(view)) or fresh(view)
 
     monkeypatch.setattr(policy_module, "resource_of", resource_of)
-    for policy_name, key, place in reads:
-        policy = next(one for one in POLICIES if one.name == policy_name)
-        is_of_services = isinstance(policy, StackValidationPolicy)
-        for value in values_for(is_of_services):
-            changed = replace(whole[key], props=put(whole[key].props, place, value))
-            where = f"{policy_name} with {value!r} at {key}: {'.'.join(map(str, place))}"
-            others = ready if is_of_services else {}
-            found[where] = checked(policy, list({**others, key: Shown.of(changed)}.values()))
+    policies = {policy.name: policy for policy in POLICIES}
+    # Many policies read the same value, so each change of it is made ready once as well.
+    in_order = sorted(reads, key=lambda read: (read[1], repr(read[2]), read[0]))
+    for (key, place), readers in groupby(in_order, key=lambda read: read[1:]):
+        made: dict[str, Shown] = {}
+        for policy_name, *_ in readers:
+            policy = policies[policy_name]
+            is_of_services = isinstance(policy, StackValidationPolicy)
+            for value in values_for(is_of_services):
+                if repr(value) not in made:
+                    changed = replace(whole[key], props=put(whole[key].props, place, value))
+                    made[repr(value)] = Shown.of(changed)
+                where = f"{policy_name} with {value!r} at {key}: {'.'.join(map(str, place))}"
+                others = ready if is_of_services else {}
+                found[where] = checked(policy, list({**others, key: made[repr(value)]}.values()))
     return found
 
 

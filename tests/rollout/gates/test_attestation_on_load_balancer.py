@@ -147,8 +147,16 @@ def settings() -> Settings:
     return Settings()
 
 
+@pytest.fixture(scope="module")
+def session() -> boto3.Session:
+    """Used by all tests instead of one each, which would read the descriptions of AWS's APIs again."""
+    return boto3.Session(aws_access_key_id="test", aws_secret_access_key="test")
+
+
 @pytest.fixture
-def still(account: Account, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Generator[Site]:
+def still(
+    account: Account, session: boto3.Session, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Generator[Site]:
     """A service without traffic."""
     for name, value in (
         ("AWS_ACCESS_KEY_ID", "test"),
@@ -156,7 +164,7 @@ def still(account: Account, settings: Settings, monkeypatch: pytest.MonkeyPatch)
         ("AWS_ENDPOINT_URL", account.endpoint_url),
     ):
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", session)
     before = account.admin.faults()
     farm, service = Farm(), Service(account, {"blue": 75, "green": 25})
     try:
