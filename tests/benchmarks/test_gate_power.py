@@ -56,6 +56,7 @@ def test_the_least_mean_is_less_for_a_test_that_errs_more_often() -> None:
     assert least_mean_requests(0.05, 0.05) == 0
 
 
+@pytest.mark.slow
 def test_the_last_line_contains_the_figures() -> None:
     command = [sys.executable, "-m", "benchmarks.gate_power", "--runs", "20"]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -13,6 +13,8 @@ from policies.catalogue import POLICIES
 from policies.resources import LISTENER_RULE
 from tests.components.example import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.usefixtures("control_plane_binaries")
 def test_it_times_both_and_ends_with_the_figures() -> None:

@@ -13,6 +13,8 @@ from tests.components.example import ROOT, release, run_program
 from tests.components.registrations import Registered
 from tests.policies.stacks import CONFIGS
 
+pytestmark = pytest.mark.slow
+
 GUIDE: Final = (ROOT / "docs" / "permissions.md").read_text(encoding="utf-8").partition("## `pulumi up`")[2]
 ROWS: Final[Mapping[str, set[str]]] = {
     row[1]: set(re.findall(r"`([a-z0-9]+:\w+)`", row[2]))

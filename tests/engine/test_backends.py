@@ -16,6 +16,8 @@ from rollout.model.errors import RefusedError, StackLockedError, UpdateFailedErr
 from tests.engine.conftest import pulumi_cli
 from tests.moto_server import moto_server
 
+pytestmark = pytest.mark.slow
+
 BUCKET: Final = "state"
 SECRET: Final = "0123456789abcdef0123456789abcdef"
 LOCK: Final = ".pulumi/locks/organization/vllm-blue-green/prod/aa.json"

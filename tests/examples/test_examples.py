@@ -20,6 +20,8 @@ from tests.package.host import Package, another_program, output, running_package
 from tests.policies.judge import judge
 from tests.policies.stacks import as_stack
 
+pytestmark = pytest.mark.slow
+
 FOLDER = ROOT / "examples"
 CONFIGS = {
     path.parent.name: path for path in sorted(FOLDER.glob("*/Pulumi.*.yaml")) if path.stem.endswith(path.parent.name)

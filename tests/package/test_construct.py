@@ -10,6 +10,8 @@ from tests.components.example import IMAGE, SECRET, run_program
 from tests.package.host import SECRET_MARK, Constructed, Package, another_program, output
 from tests.package.inputs import inputs, release
 
+pytestmark = pytest.mark.slow
+
 VPC_URN = "urn:pulumi:dev::elsewhere::aws:ec2/vpc:Vpc::main"
 
 

@@ -4,8 +4,12 @@ import subprocess
 import sys
 from importlib import metadata
 
+import pytest
+
 from policies.standalone import normalized, with_dependencies
 from tests.package.host import ROOT
+
+pytestmark = pytest.mark.slow
 
 _IMPORTED = """
 import sys

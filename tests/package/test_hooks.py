@@ -9,6 +9,8 @@ from google.protobuf import struct_pb2
 from tests.package.host import Package, another_program, running_package
 from tests.package.inputs import inputs, release
 
+pytestmark = pytest.mark.slow
+
 COMPONENT = '''
 import gc
 from typing import TypedDict

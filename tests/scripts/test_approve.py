@@ -98,6 +98,7 @@ def test_leaving_out_without_a_reason_or_by_a_wrong_name_is_refused(
         read_skip(checks, because)
 
 
+@pytest.mark.slow
 def test_an_approval_needs_nothing_but_the_config_and_the_records_in_s3(tmp_path: Path) -> None:
     manual = {"at_percents": [25], "timeout_seconds": 100}
     world = World(rollout={**BASE["rollout"], "gates": {**BASE["rollout"]["gates"], "manual": manual}})

@@ -14,6 +14,8 @@ import pytest
 from components.domain.moments import parse_rfc3339
 from tests.workflows.workflow import CHANGING, ROOT, SCHEDULED, GitLabRunner, Runner, clone_of, git, origin_of
 
+pytestmark = pytest.mark.slow
+
 PRETENDING = """
 import os, pathlib, signal, sys, time
 name = pathlib.Path(__file__).stem

@@ -17,6 +17,8 @@ import pytest
 
 from rehearsal.system.processes import free_port
 
+pytestmark = pytest.mark.slow
+
 OTHER = Path(__file__).parents[1] / "other_server.py"
 NAMED = "green-0123456789ab"
 FLAGS = [

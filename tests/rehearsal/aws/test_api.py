@@ -8,6 +8,8 @@ from botocore.exceptions import ClientError
 
 from tests.rehearsal.aws.account import Account, Service
 
+pytestmark = pytest.mark.slow
+
 NewService = Callable[..., Service]
 
 

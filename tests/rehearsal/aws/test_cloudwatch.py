@@ -11,6 +11,8 @@ from rehearsal.aws.topology import metric_dimension
 from tests.rehearsal.aws.account import Service, wait_for
 from tests.rehearsal.aws.farm import Farm
 
+pytestmark = pytest.mark.slow
+
 NewService = Callable[..., Service]
 
 

@@ -13,6 +13,8 @@ from botocore.exceptions import ClientError
 from tests.rehearsal.aws.account import CLUSTER, REGION, Account, Service, wait_for
 from tests.rehearsal.aws.farm import Farm
 
+pytestmark = pytest.mark.slow
+
 NewService = Callable[..., Service]
 
 CALLS = {

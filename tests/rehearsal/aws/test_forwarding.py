@@ -12,6 +12,8 @@ import pytest
 from tests.rehearsal.aws.account import Account, Service, wait_for
 from tests.rehearsal.aws.farm import PORT, Farm, Target
 
+pytestmark = pytest.mark.slow
+
 NewService = Callable[..., Service]
 
 

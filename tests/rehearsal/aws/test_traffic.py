@@ -8,6 +8,8 @@ import pytest
 from tests.rehearsal.aws.account import Account, Service, wait_for
 from tests.rehearsal.aws.farm import Farm
 
+pytestmark = pytest.mark.slow
+
 NewService = Callable[..., Service]
 
 

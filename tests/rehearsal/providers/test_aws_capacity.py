@@ -11,6 +11,8 @@ from tests.rehearsal.providers.conftest import FakeAws
 from tests.rehearsal.providers.harness import CheckFailedError, Engine
 from tests.rehearsal.providers.product import whole_numbers
 
+pytestmark = pytest.mark.slow
+
 ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
 ATTACHMENT = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
 EGRESS = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"

@@ -21,6 +21,8 @@ from tests.components.registrations import STACK, Registered, Registrations
 from tests.rehearsal.providers.conftest import FakeAws
 from tests.rehearsal.providers.harness import Engine
 
+pytestmark = pytest.mark.slow
+
 WAY_IN = ("aws:lb/", "aws:ec2/securityGroup", "aws:vpc/", "aws:cloudwatch/")
 BOTH: dict[str, Any] = {"blue": {"release": release()}, "green": {"release": release(model_revision="beef123")}}
 

@@ -16,6 +16,8 @@ import pytest
 
 from tests.rehearsal.vllm.server_process import FAST, MODEL, ServerProcess
 
+pytestmark = pytest.mark.slow
+
 # A stream of this pace and length takes about a second.
 SLOW = {**FAST, "tokens_per_second": 20}
 STREAM = {

@@ -10,6 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from rehearsal.vllm.metrics import one_two_five_buckets
 from tests.rehearsal.vllm.server_process import FAST, ServerProcess
 
+pytestmark = pytest.mark.slow
+
 COUNTERS = {
     "vllm:request_success",
     "vllm:prompt_tokens",

@@ -29,6 +29,8 @@ from tests.rollout.checks.evals.judges import JudgeServer
 from tests.rollout.checks.two_servers import Router
 from tests.rollout.fakes import BASE, FakeConfig
 
+pytestmark = pytest.mark.slow
+
 IMAGE = f"vllm/vllm-openai@sha256:{'a' * 64}"
 TEMPLATE = "{% for m in messages %}<<{{ m.role }}>> {{ m.content }}\n{% endfor %}<<assistant>>"
 PROMPTS = {"system.txt": "Answer for Acme, briefly.", "chat_template.jinja": TEMPLATE}

@@ -145,6 +145,7 @@ def hold(candidate: Draw, active: Draw, seed: int, looks: int = 40) -> list[Verd
     return verdicts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", [impatient, patient])
 def test_the_false_alarm_rate_of_a_hold_is_kept_while_streams_are_open(draw: Draw) -> None:
     holds = [hold(draw, draw, seed) for seed in range(40)]

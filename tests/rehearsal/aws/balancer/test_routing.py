@@ -17,6 +17,8 @@ from rehearsal.aws.balancer.routing import (
 )
 from rehearsal.aws.topology import Condition, FixedResponse, Forward, Redirect, Rule
 
+pytestmark = pytest.mark.slow
+
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
