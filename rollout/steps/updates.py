@@ -130,7 +130,7 @@ class Updater:
         self._apply(
             edits,
             self._ports.load_balancer.rule(),
-            lambda changes: unlike_candidate_change(changes, service=self._service, color=color),
+            self._unlike_candidate(color),
             message,
             color=color,
             watch=watch,
@@ -169,7 +169,7 @@ class Updater:
         self._apply(
             {f"{color}.{key}": replicas},
             self._ports.load_balancer.rule(),
-            lambda changes: unlike_candidate_change(changes, service=self._service, color=color),
+            self._unlike_candidate(color),
             message,
             color=color,
             watch=watch,
@@ -195,7 +195,7 @@ class Updater:
         self._apply(
             {f"{color}.provisioned": False},
             self._ports.load_balancer.rule(),
-            lambda changes: unlike_candidate_change(changes, service=self._service, color=color),
+            self._unlike_candidate(color),
             message,
             color=color,
             targets=(state.urn, state.nodes[color]) if state is not None and color in state.nodes else (),
@@ -260,6 +260,9 @@ class Updater:
             cohorts={cohort: by_group(weight) for cohort, weight in green_weights.items()},
             moving=[cohort for cohort, weight in green_weights.items() if rule.cohorts.get(cohort) != weight],
         )
+
+    def _unlike_candidate(self, color: Color) -> Refusal:
+        return lambda changes: unlike_candidate_change(changes, service=self._service, color=color)
 
     def _rules_alone(self, cohorts: Collection[str]) -> tuple[str, ...]:
         """Return the URNs of the weighted rule and these cohorts' rules, as targets.
