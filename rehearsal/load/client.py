@@ -1,5 +1,6 @@
 """Sends one request as an SDK does (pooled connections, no retry) and records the answer."""
 
+import asyncio
 import json
 import re
 import time
@@ -21,6 +22,9 @@ _FINGERPRINT = re.compile(rb'"system_fingerprint": ?"([^"]*)"')
 _FINISH_REASON = re.compile(rb'"finish_reason": ?"([^"]*)"')
 _ERROR = re.compile(rb'^data: ?(\{"error".*)$', re.MULTILINE)
 _DONE = b"data: [DONE]"
+
+_MOST_BUFFERED_BYTES = 2**24
+"""No answer is longer, so a connection never stops reading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +57,26 @@ class _Outcome:
 class Client:
     """Sends chat completions to one service address."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, model: str) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, url: str, model: str, *, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
         self._session = session
+        self._patience_seconds = patience_seconds
         self._endpoint = f"{url.rstrip('/')}/v1/chat/completions"
         self._model = model
 
     @staticmethod
-    def session(patience_seconds: float = PATIENCE_SECONDS) -> aiohttp.ClientSession:
-        """Return a session with an unbounded keep-alive pool, which gives up on a request after some time. The caller
-        closes it."""
+    def session() -> aiohttp.ClientSession:
+        """Return a session with an unbounded keep-alive pool. The caller closes it."""
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=patience_seconds)
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(total=None),
+            read_bufsize=_MOST_BUFFERED_BYTES,
         )
 
     async def send(self, call: Call) -> Record:
-        """Send one request. Errors of the other side do not raise; they are in the record."""
+        """Send one request, and give up on it after a while. Errors of the other side do not raise; they are in the
+        record."""
         request_id = uuid4().hex[:24]
         started_at, started = time.time(), time.monotonic()
         headers = {
@@ -78,7 +87,10 @@ class Client:
         }
         outcome = _Outcome()
         try:
-            async with self._session.post(self._endpoint, json=self.body(call), headers=headers) as response:
+            async with (
+                asyncio.timeout(self._patience_seconds),
+                self._session.post(self._endpoint, json=self.body(call), headers=headers) as response,
+            ):
                 outcome.status = response.status
                 if response.status != 200:
                     await response.read()
@@ -116,15 +128,12 @@ class Client:
 
 
 async def _read_stream(response: aiohttp.ClientResponse, outcome: _Outcome, started: float) -> None:
-    parts: list[bytes] = []
-    try:
-        async for part in response.content.iter_any():
-            if not parts:
-                outcome.ttft_seconds = time.monotonic() - started
-            parts.append(part)
-    finally:
-        # Search the events once, at the end: parsing each of them would cost more than all the rest.
-        _check_stream(b"".join(parts), outcome)
+    content = response.content
+    first = await content.readany()
+    outcome.ttft_seconds = time.monotonic() - started
+    # Wake up once, at the end, and search the events then: doing so for each of them would cost more than all the rest.
+    await content.wait_eof()
+    _check_stream(first + content.read_nowait(), outcome)
 
 
 def _check_stream(whole: bytes, outcome: _Outcome) -> None:

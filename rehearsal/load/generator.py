@@ -106,9 +106,9 @@ async def generate(
     with ExitStack() as files:
         records = files.enter_context(out.open("w", encoding="utf-8"))
         gateway = None if gateway_log is None else files.enter_context(gateway_log.open("a", encoding="utf-8"))
-        async with Client.session(patience_seconds) as session:
+        async with Client.session() as session:
             generator = Generator(
-                Client(session, url, model),
+                Client(session, url, model, patience_seconds=patience_seconds),
                 mix,
                 rate_per_second=rate_per_second,
                 records=records,

@@ -1,11 +1,12 @@
 """An engine without a GPU: a queue, a prefix cache, paced tokens, and two ways to stop (abort and drain)."""
 
 import asyncio
+import math
 import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rehearsal.vllm.hub import Behavior
 from rehearsal.vllm.metrics import BLOCK_TOKENS, FinishedRequest, Metrics
@@ -73,8 +74,8 @@ class Run:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def admit(self) -> None:
-        """End the wait for a place in the batch."""
+    def wake(self) -> None:
+        """End the wait for a place in the batch or for the end of a step."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -98,13 +99,14 @@ class Run:
         stalls = work.finish_reason == "stall"
         tokens = behavior.faults.stall_after_tokens if stalls else len(work.output)
         count = min(1, tokens)
+        computed = len(work.prompt) - self.cached_tokens
         while count > 0:
-            await self._pause_until(due)
+            await self._engine.step(self, due, computed + count)
             if self._aborted:
                 return
             self._count(count)
             yield "".join(work.output[self.output_tokens - count : self.output_tokens])
-            count = min(work.tokens_per_chunk, tokens - self.output_tokens)
+            computed, count = 0, min(work.tokens_per_chunk, tokens - self.output_tokens)
             due += count * self._engine.slowness / behavior.tokens_per_second
         if stalls:
             await self.wait()
@@ -121,18 +123,18 @@ class Run:
         self._last_tokens = now
         self.output_tokens += tokens
 
-    async def _pause_until(self, moment: float) -> None:
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(moment - time.monotonic(), self.admit)
-        try:
-            await self.wait()
-        finally:
-            timer.cancel()
-
     async def wait(self) -> None:
-        """Wait for `admit` or `abort`."""
+        """Wait for `wake` or `abort`."""
         self._waiter = asyncio.get_running_loop().create_future()
         await self._waiter
+
+
+@dataclass(slots=True)
+class Step:
+    """A step of the engine to come: the runs that get tokens at its end, and the tokens that it computes."""
+
+    runs: list[Run] = field(default_factory=list)
+    tokens: int = 0
 
 
 class Engine:
@@ -146,6 +148,8 @@ class Engine:
         self._runs: set[Run] = set()
         self._waiting: deque[Run] = deque()
         self._running = 0
+        self._steps: dict[float, Step] = {}
+        self._step_ended = 0.0
         self._stopping = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -188,6 +192,31 @@ class Engine:
         self.metrics.waits(1)
         await run.wait()
 
+    async def step(self, run: Run, due: float, tokens: int) -> None:
+        """Wait for the end of the first step at `due` or later, which computes these tokens, or for the abort of `run`.
+
+        A step of vLLM computes a token of every running request, so they all leave together. A lone request sets
+        the time of its steps.
+        https://docs.vllm.ai/en/latest/api/vllm/v1/engine/core/
+        """
+        if self._running == 1:
+            self._step_ended = due
+        per_second = self.behavior.tokens_per_second
+        end = self._step_ended + math.ceil((due - self._step_ended) * per_second) / per_second
+        step = self._steps.get(end)
+        if step is None:
+            step = self._steps[end] = Step()
+            asyncio.get_running_loop().call_later(end - time.monotonic(), self._end_step, end)
+        step.runs.append(run)
+        step.tokens += tokens
+        await run.wait()
+
+    def _end_step(self, end: float) -> None:
+        step = self._steps.pop(end)
+        self.metrics.step(step.tokens)
+        for run in step.runs:
+            run.wake()
+
     def _leave(self, run: Run, work: Work) -> None:
         """Give a run's place to the next one, and record its outcome."""
         self._runs.discard(run)
@@ -197,7 +226,7 @@ class Engine:
                 following = self._waiting.popleft()
                 self.metrics.waits(-1)
                 self._place(following)
-                following.admit()
+                following.wake()
         elif run in self._waiting:
             self._waiting.remove(run)
             self.metrics.waits(-1)

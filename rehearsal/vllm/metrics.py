@@ -130,7 +130,6 @@ class Metrics:
         self._prompt_tokens.inc(prompt_tokens)
         self._computed_tokens.inc(prompt_tokens - cached_tokens)
         self._cache_hit_tokens.inc(cached_tokens)
-        self._iteration.observe(prompt_tokens - cached_tokens)
 
     def first_token(self, seconds: float) -> None:
         """Record the time to first token."""
@@ -142,7 +141,10 @@ class Metrics:
         self._generation_tokens.inc(count)
         for _ in range(count):
             self._inter_token.observe(seconds_each)
-        self._iteration.observe(count)
+
+    def step(self, tokens: int) -> None:
+        """Record a step of the engine that computed these tokens, of prompts and of answers."""
+        self._iteration.observe(tokens)
 
     def finished(self, request: FinishedRequest) -> None:
         """Record a request that left the engine, for any reason."""

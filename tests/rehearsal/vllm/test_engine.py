@@ -169,3 +169,20 @@ def test_requests_beyond_the_capacity_take_longer_and_are_served_no_faster() -> 
     alone, full, twice = (asyncio.run(seconds_of(requests)) for requests in (1, 2, 4))
     assert full == pytest.approx(alone, rel=0.3), "two requests ask for just the capacity"
     assert twice > 1.6 * alone
+
+
+def test_tokens_of_requests_that_run_together_leave_in_the_same_steps() -> None:
+    async def scenario() -> None:
+        tested = engine(tokens_per_second=20)
+        asked = []
+        for _ in range(5):
+            asked.append(Asked(tested))
+            await asyncio.sleep(0.005)
+        await asyncio.gather(*(one.answer for one in asked))
+        tokens = sample(tested, "prompt_tokens_total") - sample(tested, "prompt_tokens_cached_total")
+        tokens += sample(tested, "generation_tokens_total")
+        assert sample(tested, "iteration_tokens_total_sum") == tokens
+        chunks_of_one = 1 + (len(WORK.output) - 1 + 1) // 2
+        assert sample(tested, "iteration_tokens_total_count") <= 2 * chunks_of_one
+
+    asyncio.run(scenario())
