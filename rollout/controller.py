@@ -419,6 +419,7 @@ class Controller:
                 hold_seconds=hold_seconds,
                 candidate_percent=step.candidate_percent,
                 with_cohorts=bool(step.cohorts_on_candidate),
+                opened=self._known.judged_since,
             )
             self._gates = (rollout.phase, rollout.step, gates)
         gates = self._gates[2]

@@ -76,7 +76,7 @@ def _response_p95(periods: Sequence[Period], minimum_requests: int) -> dict[str,
 
 
 class Gates:
-    """Judges the candidate over one window, which opens when the object is created."""
+    """Judges the candidate over one window."""
 
     def __init__(
         self,
@@ -88,17 +88,19 @@ class Gates:
         hold_seconds: float,
         candidate_percent: float,
         with_cohorts: bool = False,
+        opened: datetime | None = None,
     ) -> None:
-        """Open the window now.
+        """Begin to judge.
 
         Args:
             ports: the ports.
             plan: the plan, whose candidate is judged.
             settings: the service's settings, with the limits.
             known_p95_seconds: the outgoing colour's p95 by gate, for a window in which it has too little traffic.
-            hold_seconds: how long the window is meant to be open.
+            hold_seconds: how long the window is meant to stay open from now on.
             candidate_percent: the candidate's share of requests in this window, by its weight.
             with_cohorts: whether cohorts are on the candidate, too. Their share is what is counted.
+            opened: when the window opened. None for now.
         """
         self._ports = ports
         self._plan = plan
@@ -108,8 +110,10 @@ class Gates:
             minimum_requests=self._limits.minimum_requests, false_alarm_rate=self._limits.false_alarm_rate
         )
         self._known_p95_seconds = known_p95_seconds
-        self._opened = ports.clock.now()
-        self._opened_monotonic = ports.clock.monotonic()
+        now = ports.clock.now()
+        self._opened = opened or now
+        self._open_before_seconds = (now - self._opened).total_seconds()
+        self._began_monotonic = ports.clock.monotonic()
         self._start: Mapping[Color, Counters] | None = None
         self._comparison: PodComparison | None = None
         self._labels = frozenset(self._limits.slice_labels.values())
@@ -126,15 +130,19 @@ class Gates:
             ports,
             plan,
             settings.rollout,
-            deadline_seconds=hold_seconds + plan.max_hold_extension_seconds,
+            deadline_seconds=self._open_before_seconds + hold_seconds + plan.max_hold_extension_seconds,
         )
         self.outgoing_p95_seconds: dict[str, float] = {}
         """The outgoing colour's p95 over this window so far, by gate, for the gates with enough requests."""
 
     @property
     def elapsed_seconds(self) -> float:
-        """How long the window has been open, in seconds."""
-        return self._ports.clock.monotonic() - self._opened_monotonic
+        """How long the window has been judged, in seconds."""
+        return self._ports.clock.monotonic() - self._began_monotonic
+
+    @property
+    def _open_seconds(self) -> float:
+        return self._open_before_seconds + self.elapsed_seconds
 
     def judge(self) -> tuple[GateVerdict, ...]:
         """Judge once. If a source does not answer, its gates are inconclusive."""
@@ -159,7 +167,7 @@ class Gates:
             *target_group,
         )
         if self._clients is not None:
-            self._probes.fill(self._clients, self.elapsed_seconds)
+            self._probes.fill(self._clients, self._open_seconds)
         return verdicts
 
     def _judge_targets(self) -> tuple[GateVerdict]:
@@ -231,7 +239,7 @@ class Gates:
             before = self._answers(self._counters_before()[plan.outgoing], now[plan.outgoing])
             other = replace(other, per_request=None if before is None else before.per_request)
         known = None if prices[0] is None or prices[1] is None else (prices[0], prices[1])
-        lasted = timedelta(seconds=self.elapsed_seconds)
+        lasted = timedelta(seconds=self._open_seconds)
         return judge_cost(mine, other, known, requests, lasted, cost, self._thresholds)
 
     def _answers(self, start: Counters, end: Counters) -> Answers | None:

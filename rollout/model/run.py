@@ -65,6 +65,14 @@ class Run:
     finished: bool = False
 
     @property
+    def judged_since(self) -> datetime | None:
+        """When the window of this hold opened. None when it opens with the hold.
+
+        No client's request reached the candidate before the first step, so all that did since then are evidence.
+        """
+        return self.shifted_at if self.rollout.judged_step == 0 else None
+
+    @property
     def is_over(self) -> bool:
         """Whether nothing is left to do."""
         return self.finished or self.rollout.phase in FINAL

@@ -154,11 +154,11 @@ _RATE_WINDOW: Final = timedelta(seconds=60)
 
 
 def _per_second(name: str) -> Callable[[Hold, int, Sequence[Reading]], float | None]:
-    """Return the growth of a count that begins at 0 with each hold."""
+    """Return the growth of a count that begins at 0 for each hold."""
 
     def rate(hold: Hold, place: int, readings: Sequence[Reading]) -> float | None:
         at, now = readings[place].at, number(readings[place].evidence, name)
-        before_at, before = hold.began_at, 0.0
+        before_at, before = hold.counted_from, 0.0
         for earlier in readings[:place]:
             count = number(earlier.evidence, name)
             if count is not None and earlier.at <= at - _RATE_WINDOW:

@@ -52,6 +52,8 @@ class Hold:
     """The step's place in the ramp, from 0. None for the soak."""
     candidate_percent: int
     planned_seconds: float
+    counted_from: datetime
+    """From when requests count: from the first step's change of the rule on, otherwise from the beginning on."""
     began_at: datetime
     ended_at: datetime | None
     """None while it goes on, or when its process was killed."""

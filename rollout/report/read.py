@@ -260,10 +260,12 @@ def _holds(records: Sequence[Record], plan: Plan | None) -> Iterator[Hold]:
             continue
         step = None if record.phase is Phase.SOAKING else record.body.step
         window = [one for one in records[place:following] if one.phase is record.phase]
+        run = last_run(records[: place + 1])
         yield Hold(
             step=step,
             candidate_percent=100 if step is None else plan.steps[step].candidate_percent,
             planned_seconds=plan.soak_seconds if step is None else plan.steps[step].hold_seconds,
+            counted_from=(None if run is None else run.judged_since) or record.at,
             began_at=record.at,
             ended_at=records[following].at if following < len(records) else _end(window),
             gates=_readings(window),

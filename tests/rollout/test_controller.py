@@ -210,6 +210,18 @@ def test_a_new_weight_is_read_back_and_given_time_to_spread() -> None:
     assert all(after - before >= settle_seconds for before, after in zip(written, attested, strict=True))
 
 
+def test_requests_that_prove_the_first_weight_are_judged_too() -> None:
+    world = World()
+    ramp(world)
+    rollout = world.config.read().rollout
+    attested = [one["at"] for one in world.journal.of("weight") if one["status"] == "done"]
+    looks = [one for one in world.journal.of("verdict") if one["gate"] == "error_rate"]
+    first, second = (next(one["evidence"]["requests"] for one in looks if one["at"] > at) for at in attested[:2])
+    rates = [world.requests_per_second * percent / 100 for percent in (1, 25)]
+    assert first >= rates[0] * rollout.settle_seconds
+    assert second <= rates[1] * (rollout.poll_seconds + 1), "those at the former weight say little about this one"
+
+
 def test_every_write_counts_the_serial_up() -> None:
     world = World(rollout_serial=7)
     ramp(world)

@@ -51,7 +51,14 @@ class RampStep(BaseModel):
         COHORT,
         Field(description="Cohort that this step sends to the candidate, whatever the weight. Not with the share."),
     ] = None
-    hold_seconds: Annotated[Seconds, Field(description="How long the gates watch this step.", examples=[600])]
+    hold_seconds: Annotated[
+        Seconds,
+        Field(
+            description="How long the gates watch this step. For the first step, they judge all requests since the "
+            "rule was changed.",
+            examples=[600],
+        ),
+    ]
 
     @model_validator(mode="after")
     def _move_one_thing(self) -> Self:

@@ -6,8 +6,8 @@ from components.config.sections.rollout_settings import RolloutSettings
 from rollout.model.machine import UNTOUCHED, Phase, Rollout
 from rollout.model.plan import make_plan
 from rollout.model.records import Body, LockTaken, Note, Record, TakenUp, state_of
-from rollout.model.run import Run, begun_by
-from tests.rollout.fakes import record
+from rollout.model.run import Run, after, begun_by
+from tests.rollout.fakes import START, record
 
 ROLLOUT = Rollout(plan=make_plan("green", RolloutSettings()), phase=Phase.HOLDING)
 LOCK = LockTaken(by="ramp", before="")
@@ -35,6 +35,16 @@ def test_nobody_knows_who_began_a_run_without_the_record_of_its_lock() -> None:
     assert begun_by([under(1, RESUMED), under(2, LOCK)]) is None
     assert begun_by([under(1, LOCK)]) is None
     assert begun_by([]) is None
+
+
+def test_the_first_hold_counts_from_the_change_of_the_rule_unless_another_process_made_it() -> None:
+    run = Run(rollout_id="r1", rollout=ROLLOUT, shifted_at=START)
+    assert run.judged_since == START
+    assert replace(run, rollout=replace(ROLLOUT, step=1)).judged_since is None
+    assert replace(run, rollout=replace(ROLLOUT, phase=Phase.SOAKING)).judged_since is None
+    resumed = after(run, under(2, RESUMED))
+    assert resumed is not None
+    assert resumed.judged_since is None
 
 
 def replace_url(url: str) -> LockTaken:

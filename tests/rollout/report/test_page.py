@@ -138,7 +138,15 @@ def test_a_rate_does_not_leap_where_polls_are_more_frequent_than_scrapes() -> No
         )
         for place in range(1, 600)
     ]
-    hold = Hold(step=0, candidate_percent=100, planned_seconds=300, began_at=START, ended_at=None, gates=())
+    hold = Hold(
+        step=0,
+        candidate_percent=100,
+        planned_seconds=300,
+        counted_from=START,
+        began_at=START,
+        ended_at=None,
+        gates=(),
+    )
     rate = _per_second("requests")
     rates = [rate(hold, place, looks) or 0.0 for place in range(len(looks))]
     assert max(rates) < 40
