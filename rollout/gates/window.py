@@ -121,11 +121,11 @@ class Gates:
         self._waiting: list[tuple[float, float | None]] = []
         self._waiting_since = 0.0
         self._clients: int | None = None
-        self._balanced: Sequence[Period] | None = None
+        self._balanced: Mapping[Color, Sequence[Period]] | None = None
+        self._balanced_before: Mapping[Color, Sequence[Period]] | None = None
         self._before: Mapping[Color, Counters] | None = None
         self._candidate_percent = candidate_percent
         self._cohorts = with_cohorts
-        self._balancer_before: BalancerErrors | None = None
         self._probes = Probes(
             ports,
             plan,
@@ -193,7 +193,7 @@ class Gates:
         mine, other = (sample(self._start[color], end[color]) for color in (plan.candidate, plan.outgoing))
         self.outgoing_p95_seconds |= _p95s(other, thresholds.minimum_requests)
         compared = self._comparison.look(end)
-        dispute = self._dispute(mine, end[plan.outgoing], now)
+        dispute = self._dispute(mine, end[plan.outgoing])
         sampled = {
             gate: judge_sample(
                 gate,
@@ -254,15 +254,16 @@ class Gates:
             return None
         return Prices(at_full_size=prices[0], as_served=prices[1])
 
-    def _dispute(self, mine: Sample | None, outgoing: Counters, now: datetime) -> Dispute:
+    def _dispute(self, mine: Sample | None, outgoing: Counters) -> Dispute:
         """Ask whether the load balancer contradicts the pods. Without its counts, the pods' are taken as they are."""
         if mine is None or self._balanced is None or max(mine.server_errors, mine.aborts) < FEWEST:
             return NO_DISPUTE
         other = self._long_sample(outgoing)
         if other is None:
             return NO_DISPUTE
-        balanced = self._ports.target_group_metrics.periods(self._opened - LONG_WINDOW, now)[self._plan.outgoing]
-        return settle(_both(mine, self._balanced), _both(other, balanced))
+        candidate, outgoing_color = self._plan.candidate, self._plan.outgoing
+        balanced = [*self._periods_before()[outgoing_color], *self._balanced[outgoing_color]]
+        return settle(_both(mine, self._balanced[candidate]), _both(other, balanced))
 
     def _usually_abandoned_percent(self, other: Sample | None, outgoing: Counters) -> float | None:
         """Return the outgoing colour's share from before, for a window in which it has too little traffic."""
@@ -281,6 +282,12 @@ class Gates:
         if self._before is None:
             self._before = self._counters(self._opened - LONG_WINDOW)
         return self._before
+
+    def _periods_before(self) -> Mapping[Color, Sequence[Period]]:
+        if self._balanced_before is None:
+            start = self._opened - LONG_WINDOW
+            self._balanced_before = self._ports.target_group_metrics.periods(start, self._opened)
+        return self._balanced_before
 
     def _counters(self, at: datetime) -> Mapping[Color, Counters]:
         return self._ports.metrics.counters(at, self._labels)
@@ -305,7 +312,7 @@ class Gates:
         plan, limits, thresholds = self._plan, self._limits, self._thresholds
         periods = self._ports.target_group_metrics.periods(self._opened, now)
         mine, other = periods[plan.candidate], periods[plan.outgoing]
-        self._balanced = mine
+        self._balanced = periods
         counted = sum(period.requests for period in mine)
         own = self._ports.route.sent(plan.candidate, self._opened, now)
         self._clients = max(0, counted - own)
@@ -338,15 +345,14 @@ class Gates:
     ) -> GateVerdict:
         if self._settings.listener is not None:
             return verdict  # the load balancer counts the errors of others, too
-        if self._balancer_before is None:
-            before = self._ports.target_group_metrics.periods(self._opened - LONG_WINDOW, self._opened)
-            self._balancer_before = _of_balancer(before[self._plan.candidate], before[self._plan.outgoing])
+        before = self._periods_before()
+        usual = _of_balancer(before[self._plan.candidate], before[self._plan.outgoing])
         seen, percent = _of_balancer(mine, other), self._candidate_percent
         if self._cohorts:
             counted = [sum(period.requests for period in periods) for periods in (mine, other)]
             percent = 100 * counted[0] / sum(counted) if sum(counted) else percent
         limits = self._limits.target_group_errors
-        return judge_balancer_errors(verdict, seen, self._balancer_before, percent, limits, self._thresholds)
+        return judge_balancer_errors(verdict, seen, usual, percent, limits, self._thresholds)
 
 
 def _abandoned(of: Sample | None) -> tuple[int, int] | None:
