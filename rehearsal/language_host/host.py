@@ -28,6 +28,7 @@ from rehearsal.system.project import PROJECT_FOLDER
 from rehearsal.warm import launch
 
 _PROGRAM: Final = Path(__file__).with_name("program.py")
+_PACK: Final = Path(__file__).with_name("pack.py")
 _GRACE_SECONDS: Final = 5.0
 """Time between asking a program to end and killing it, as in Pulumi's own host."""
 _CHUNK_BYTES: Final = 2**16
@@ -130,7 +131,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         folder = request.info.program_directory
         given = dict(entry.partition("=")[::2] for entry in request.env)
         is_pack = request.kind == "analyzer"
-        words = ["-m", "pulumi.policy", *request.args, folder] if is_pack else [folder, *request.args]
+        words = [str(_PACK), *request.args, folder] if is_pack else [folder, *request.args]
         with _reporting_to_the_cli(context):
             python = interpreter(Path(request.info.root_directory), MessageToDict(request.info.options))
             process = self._start(
