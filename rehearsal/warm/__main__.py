@@ -4,7 +4,7 @@
 ``--own MODULE`` it also imports modules of one project, for the runs in that folder. Then it forks for each run that
 `rehearsal.warm.launch` requests on its socket. It has no threads and opens no gRPC channel, so forking is safe.
 
-One connection is one run. The client sends a JSON line {"interpreter", "words", "cwd", "environment"} with its standard
+One connection is one run. The client sends a request {"interpreter", "words", "cwd", "environment"} with its standard
 streams attached, and the server answers ``accepted``. The client may then send signal numbers, one per line, and
 receives the exit status. When the client disconnects, the server kills the run.
 """
@@ -15,7 +15,7 @@ import contextlib
 import ctypes
 import gc
 import importlib
-import json
+import marshal
 import os
 import random
 import runpy
@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rehearsal.warm.launch import ACCEPTED, interpreter_folder
+from rehearsal.warm.launch import ACCEPTED, LENGTH_BYTES, interpreter_folder
 from rehearsal.warm.project import Project
 
 _MAX_REQUEST_BYTES = 2**20
@@ -74,17 +74,17 @@ class Server:
         client, _ = self._listener.accept()
         descriptors: list[int] = []
         try:
-            text, descriptors, _, _ = socket.recv_fds(client, _MAX_REQUEST_BYTES, 3)
-            while not text.endswith(b"\n"):
+            content, descriptors, _, _ = socket.recv_fds(client, _MAX_REQUEST_BYTES, 3)
+            while len(content) < LENGTH_BYTES + int.from_bytes(content[:LENGTH_BYTES], sys.byteorder):
                 more = client.recv(_MAX_REQUEST_BYTES)
                 if not more:
                     raise ValueError("the client has gone away")
-                text += more
-            request = json.loads(text)
+                content += more
+            request = marshal.loads(content[LENGTH_BYTES:])
             if request["interpreter"] != interpreter_folder():
                 raise ValueError("a run for another interpreter")
             client.sendall(ACCEPTED)
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, EOFError, TypeError):
             for descriptor in descriptors:
                 os.close(descriptor)
             client.close()
