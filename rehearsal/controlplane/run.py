@@ -55,6 +55,11 @@ class ControlPlane:
             process.kill()
 
 
+def kubeconfig_in(folder: Path) -> Path:
+    """Return the path of the administrator's kubeconfig for a control plane's folder."""
+    return folder / "kubeconfig"
+
+
 def start_control_plane(folder: Path, binaries: Mapping[str, Path]) -> ControlPlane:
     """Start everything with data, logs and ``kubeconfig`` in ``folder``, and wait until the cluster is usable.
 
@@ -63,7 +68,7 @@ def start_control_plane(folder: Path, binaries: Mapping[str, Path]) -> ControlPl
     certificates = write_certificates(folder / "certificates")
     port, etcd_port = free_port(), free_port()
     server = f"https://127.0.0.1:{port}"
-    kubeconfig = write_kubeconfig(folder / "kubeconfig", server, certificates)
+    kubeconfig = write_kubeconfig(kubeconfig_in(folder), server, certificates)
     flags = {
         "etcd": _etcd_flags(folder / "etcd", etcd_port),
         "kube-apiserver": _apiserver_flags(certificates, port, etcd_port),

@@ -19,9 +19,9 @@ from rehearsal.world.world import CommandError, World
 
 # With the policy pack, which the scripts add by themselves.
 _OPTIONS = ("--non-interactive", "--stack", STACK, "--policy-pack", "policies")
-_UP = ("pulumi", "up", "--yes", *_OPTIONS)
+_UP = ("pulumi", "up", "--yes", "--skip-preview", *_OPTIONS)
 _PREVIEW = ("pulumi", "preview", *_OPTIONS)
-_TRAFFIC_BEFORE_SECONDS = 4.0
+_TRAFFIC_BEFORE_SECONDS = 2.0
 _TRAFFIC_AFTER_SECONDS = 1.0
 _EXIT_ROLLED_BACK = 1
 

@@ -89,7 +89,7 @@ def stack_config(
                 {"candidate_percent": 100, "hold_seconds": 5},
             ],
             "soak_seconds": 6,
-            "keep_warm_seconds": 16,  # long enough for a look by scripts.watch
+            "keep_warm_seconds": 12,  # long enough for a look by scripts.watch
             "settle_seconds": 0,
             "attestation": {"error_percent": 5, "timeout_seconds": 60},
             "poll_seconds": 0.5,

@@ -14,7 +14,7 @@ from rehearsal.aws.client import AwsAdmin
 from rehearsal.aws.seed import SeedSettings, seed
 from rehearsal.aws.settings import AwsSettings
 from rehearsal.controlplane.prometheus import start_prometheus
-from rehearsal.controlplane.run import control_plane
+from rehearsal.controlplane.run import control_plane, kubeconfig_in
 from rehearsal.kubelet.network import claim_pod_network
 from rehearsal.kubelet.settings import KubeletSettings
 from rehearsal.system.garbage import GO_COLLECTS_RARELY
@@ -30,6 +30,7 @@ from rehearsal.world.stack_config import GATEWAY_LOG
 
 _HUB = PROJECT_FOLDER / "rehearsal" / "vllm" / "hub.yaml"
 _AWS_SETTINGS = "aws.json"
+_CONTROL_PLANE = "kubernetes"
 _READY_TIMEOUT_SECONDS = 60.0
 _COMMAND_POLL_SECONDS = 0.1
 # The kernel's limit. With a longer folder name, every command starts cold.
@@ -175,8 +176,6 @@ def world(
     (folder / "backend").mkdir(parents=True)
     write_executables(folder, binaries["pulumi"])
     with ExitStack() as stack:
-        say("Kubernetes control plane")
-        cluster = stack.enter_context(control_plane(folder / "kubernetes", binaries))
         aws_settings = AwsSettings(
             api_port=free_port(),
             alb_port=free_port(),
@@ -188,8 +187,8 @@ def world(
             health_check_interval_scale=0.2,
             cloudwatch_period_seconds=1,
         )
-        environment = _environment(folder, cluster.kubeconfig, aws_settings)
-        processes = list(cluster.processes)
+        environment = _environment(folder, kubeconfig_in(folder / _CONTROL_PLANE), aws_settings)
+        processes: list[Process] = []
 
         def launch(name: str, command: Sequence[str | Path]) -> Process:
             process = Process.start(
@@ -209,6 +208,9 @@ def world(
             start("warm", "rehearsal.warm", "--socket", _warm_socket(folder), *project, *WARM_MODULES)
         say("AWS account and load balancer")
         aws_process = start("aws", "rehearsal.aws", "--settings", _settings_file(folder / _AWS_SETTINGS, aws_settings))
+        say("Kubernetes control plane")
+        cluster = stack.enter_context(control_plane(folder / _CONTROL_PLANE, binaries))
+        processes += cluster.processes
         aws = stack.enter_context(AwsAdmin(aws_settings.admin_port))
         aws_process.wait_until(aws.healthy, timeout_seconds=_READY_TIMEOUT_SECONDS)
         account = seed(SeedSettings(endpoint_url=environment["AWS_ENDPOINT_URL"], cluster_name=CLUSTER))
