@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from statistics import median
 
 from components.config.settings import ServiceSettings
@@ -122,7 +123,6 @@ class Gates:
         self._waiting_since = 0.0
         self._clients: int | None = None
         self._balanced: Mapping[Color, Sequence[Period]] | None = None
-        self._balanced_before: Mapping[Color, Sequence[Period]] | None = None
         self._before: Mapping[Color, Counters] | None = None
         self._candidate_percent = candidate_percent
         self._cohorts = with_cohorts
@@ -262,7 +262,7 @@ class Gates:
         if other is None:
             return NO_DISPUTE
         candidate, outgoing_color = self._plan.candidate, self._plan.outgoing
-        balanced = [*self._periods_before()[outgoing_color], *self._balanced[outgoing_color]]
+        balanced = [*self._periods_before[outgoing_color], *self._balanced[outgoing_color]]
         return settle(_both(mine, self._balanced[candidate]), _both(other, balanced))
 
     def _usually_abandoned_percent(self, other: Sample | None, outgoing: Counters) -> float | None:
@@ -283,11 +283,14 @@ class Gates:
             self._before = self._counters(self._opened - LONG_WINDOW)
         return self._before
 
+    @cached_property
     def _periods_before(self) -> Mapping[Color, Sequence[Period]]:
-        if self._balanced_before is None:
-            start = self._opened - LONG_WINDOW
-            self._balanced_before = self._ports.target_group_metrics.periods(start, self._opened)
-        return self._balanced_before
+        return self._ports.target_group_metrics.periods(self._opened - LONG_WINDOW, self._opened)
+
+    @cached_property
+    def _balancer_before(self) -> BalancerErrors:
+        before = self._periods_before
+        return _of_balancer(before[self._plan.candidate], before[self._plan.outgoing])
 
     def _counters(self, at: datetime) -> Mapping[Color, Counters]:
         return self._ports.metrics.counters(at, self._labels)
@@ -345,14 +348,12 @@ class Gates:
     ) -> GateVerdict:
         if self._settings.listener is not None:
             return verdict  # the load balancer counts the errors of others, too
-        before = self._periods_before()
-        usual = _of_balancer(before[self._plan.candidate], before[self._plan.outgoing])
         seen, percent = _of_balancer(mine, other), self._candidate_percent
         if self._cohorts:
             counted = [sum(period.requests for period in periods) for periods in (mine, other)]
             percent = 100 * counted[0] / sum(counted) if sum(counted) else percent
         limits = self._limits.target_group_errors
-        return judge_balancer_errors(verdict, seen, usual, percent, limits, self._thresholds)
+        return judge_balancer_errors(verdict, seen, self._balancer_before, percent, limits, self._thresholds)
 
 
 def _abandoned(of: Sample | None) -> tuple[int, int] | None:
