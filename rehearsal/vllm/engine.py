@@ -149,7 +149,7 @@ class Engine:
         self._waiting: deque[Run] = deque()
         self._running = 0
         self._steps: dict[float, Step] = {}
-        self._step_ended = 0.0
+        self._step_ended = 0.0  # The end of one step. All others end whole steps before or after it.
         self._stopping = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -197,7 +197,7 @@ class Engine:
 
         A step of vLLM computes a token of every running request, so they all leave together. A lone request sets
         the time of its steps.
-        https://docs.vllm.ai/en/latest/api/vllm/v1/engine/core/
+        https://github.com/vllm-project/vllm/blob/main/vllm/v1/engine/core.py
         """
         if self._running == 1:
             self._step_ended = due

@@ -112,7 +112,7 @@ class Gates:
         )
         self._known_p95_seconds = known_p95_seconds
         now = ports.clock.now()
-        self._opened = opened or now
+        self._opened = min(opened or now, now)  # The clock may have been set back.
         self._open_before_seconds = (now - self._opened).total_seconds()
         self._began_monotonic = ports.clock.monotonic()
         self._start: Mapping[Color, Counters] | None = None
