@@ -174,10 +174,7 @@ def test_requests_beyond_the_capacity_take_longer_and_are_served_no_faster() -> 
 def test_tokens_of_requests_that_run_together_leave_in_the_same_steps() -> None:
     async def scenario() -> None:
         tested = engine(tokens_per_second=20)
-        asked = []
-        for _ in range(5):
-            asked.append(Asked(tested))
-            await asyncio.sleep(0.005)
+        asked = [Asked(tested) for _ in range(5)]
         await asyncio.gather(*(one.answer for one in asked))
         tokens = sample(tested, "prompt_tokens_total") - sample(tested, "prompt_tokens_cached_total")
         tokens += sample(tested, "generation_tokens_total")
