@@ -123,7 +123,6 @@ class Gates:
         self._waiting_since = 0.0
         self._clients: int | None = None
         self._balanced: Mapping[Color, Sequence[Period]] | None = None
-        self._before: Mapping[Color, Counters] | None = None
         self._candidate_percent = candidate_percent
         self._cohorts = with_cohorts
         self._probes = Probes(
@@ -183,7 +182,7 @@ class Gates:
             start = self._counters(self._opened)
             self._comparison = PodComparison(start, plan.candidate, plan.outgoing, limits)
             if self._labels:
-                colors, before = Between(candidate=plan.candidate, active=plan.outgoing), self._counters_before()
+                colors, before = Between(candidate=plan.candidate, active=plan.outgoing), self._counters_before
                 self._slices = {
                     gate: GateSlices(gate, label, colors, limits, before, start)
                     for gate, label in limits.slice_labels.items()
@@ -236,7 +235,7 @@ class Gates:
         requests = sum(one.per_request.count for one in seen if one is not None and one.per_request is not None)
         mine, other = seen
         if other is not None and (other.per_request is None or other.per_request.count < FEWEST_ANSWERS):
-            before = self._answers(self._counters_before()[plan.outgoing], now[plan.outgoing])
+            before = self._answers(self._counters_before[plan.outgoing], now[plan.outgoing])
             other = replace(other, per_request=None if before is None else before.per_request)
         known = None if prices[0] is None or prices[1] is None else (prices[0], prices[1])
         lasted = timedelta(seconds=self._open_seconds)
@@ -276,12 +275,11 @@ class Gates:
         return 100 * seen.abandoned / seen.begun
 
     def _long_sample(self, outgoing: Counters) -> Sample | None:
-        return sample(self._counters_before()[self._plan.outgoing], outgoing)
+        return sample(self._counters_before[self._plan.outgoing], outgoing)
 
+    @cached_property
     def _counters_before(self) -> Mapping[Color, Counters]:
-        if self._before is None:
-            self._before = self._counters(self._opened - LONG_WINDOW)
-        return self._before
+        return self._counters(self._opened - LONG_WINDOW)
 
     @cached_property
     def _periods_before(self) -> Mapping[Color, Sequence[Period]]:
