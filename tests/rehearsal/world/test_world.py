@@ -11,6 +11,7 @@ import yaml
 from rich.console import Console
 
 from rehearsal.kube.client import KubeClient
+from rehearsal.load.live import last_snapshot
 from rehearsal.load.records import by_color, open_streams, started_between, summarize
 from rehearsal.report.journal import JournalTail
 from rehearsal.report.result import read_requests
@@ -61,19 +62,29 @@ def test_pods_deleted_in_the_middle_of_their_streams_finish_them(running: World)
     with KubeClient.from_kubeconfig(running.kubeconfig) as kube:
         victim, survivor = wait_for_pods(kube, "blue", 2)
         with scenarios_in(running).traffic():
+            wait_for_streams(running, 50)
             deleted_at = time.time()
             kube.delete("v1", "Pod", SERVICE, victim["metadata"]["name"])
             wait_for_pods_without(kube, victim)
             gone_at = time.time()
         wait_for_pods(kube, "blue", 2)
     records = read_requests(running.requests_log, running.access_log)
-    streams_then = open_streams(records, deleted_at)
     on_victim = requests_on(running, victim["status"]["podIP"], open_at=deleted_at)
-    assert streams_then >= 40
+    assert open_streams(records, deleted_at) >= 40
     assert len(on_victim) >= 10, "the deleted pod should have streams"
     assert summarize(records).failed == 0
     assert gone_at - deleted_at > 2, "the pod should drain, not vanish"
     assert survivor["status"]["podIP"] != victim["status"]["podIP"]
+
+
+def wait_for_streams(running: World, count: int) -> None:
+    """Wait until the load generator has this many streams open."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if last_snapshot(running.logs / "load.log").get("open_streams", 0) >= count:
+            return
+        time.sleep(0.2)
+    raise AssertionError(f"no {count} open streams")
 
 
 def wait_for_pods_without(kube: KubeClient, victim: dict[str, Any]) -> None:
@@ -111,7 +122,7 @@ def test_a_plain_up_with_another_green_weight_shifts_traffic(running: World) -> 
     running.requests_log.unlink(missing_ok=True)
     began_at = time.time()
     with scenarios_in(running).traffic():
-        pass
+        time.sleep(3)  # Enough requests for the share to be near the weight.
     records = started_between(read_requests(running.requests_log, running.access_log), began_at, time.time())
     colors = by_color(records)
     assert summarize(records).failed == 0
