@@ -2,9 +2,9 @@
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import boto3
+from rehearsal.aws.node_groups import api_client
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
@@ -32,13 +32,7 @@ class SeededAccount:
 def seed(settings: SeedSettings) -> SeededAccount:
     """Create the network and the cluster. Credentials come from the environment."""
 
-    def client(service: str) -> Any:
-        session = boto3.Session(
-            aws_access_key_id="rehearsal", aws_secret_access_key="rehearsal", region_name=settings.region
-        )
-        return session.client(service, endpoint_url=settings.endpoint_url)  # pyright: ignore[reportCallIssue, reportArgumentType]
-
-    ec2, iam, eks = client("ec2"), client("iam"), client("eks")
+    ec2, iam, eks = (api_client(service, settings.endpoint_url, settings.region) for service in ("ec2", "iam", "eks"))
     vpc_id = str(ec2.create_vpc(CidrBlock=VPC_CIDR)["Vpc"]["VpcId"])
     zones = [f"{settings.region}a", f"{settings.region}b"]
     private = [_subnet(ec2, vpc_id, zone, f"10.0.{16 * i}.0/20", "internal-elb") for i, zone in enumerate(zones)]

@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from components.domain.naming import GPU_LABEL
+from rehearsal.aws.node_groups import desired_nodes
 from rehearsal.kube.client import KubeClient
 from rehearsal.report.journal import JournalTail, of_kind
 from rehearsal.report.result import Window
 from rehearsal.report.view import LiveView
 from rehearsal.scenarios.pod_watch import watched_pods
-from rehearsal.world.checkout import SERVICE, STACK, release_file
+from rehearsal.world.checkout import CLUSTER, SERVICE, STACK, release_file
 from rehearsal.world.settings import RehearsalSettings
 from rehearsal.world.stack import create_stack
 from rehearsal.world.traffic import start_load
@@ -23,6 +24,7 @@ _UP = ("pulumi", "up", "--yes", "--skip-preview", *_OPTIONS)
 _PREVIEW = ("pulumi", "preview", *_OPTIONS)
 _TRAFFIC_BEFORE_SECONDS = 2.0
 _TRAFFIC_AFTER_SECONDS = 1.0
+_NODES_PATIENCE_SECONDS = 10.0
 _EXIT_ROLLED_BACK = 1
 
 
@@ -107,9 +109,16 @@ class Scenarios:
         )
 
     def _gpu_nodes(self) -> int:
+        """Count the nodes once the node groups have their size: a node comes and goes a moment after its group's
+        change."""
+        wanted = desired_nodes(self._world.environment["AWS_ENDPOINT_URL"], CLUSTER)
+        deadline = time.monotonic() + _NODES_PATIENCE_SECONDS
         with KubeClient.from_kubeconfig(self._world.kubeconfig) as kube:
-            nodes = kube.list("v1", "Node", label_selector=f"{GPU_LABEL}=true")
-        return len(nodes["items"])
+            while True:
+                nodes = kube.list("v1", "Node", label_selector=f"{GPU_LABEL}=true")
+                if len(nodes["items"]) == wanted or time.monotonic() > deadline:
+                    return len(nodes["items"])
+                self._pause(0.2)
 
     def _pause(self, seconds: float) -> None:
         deadline = time.monotonic() + seconds
