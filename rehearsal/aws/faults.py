@@ -21,7 +21,7 @@ class Faults(BaseModel):
     api_throttle_fraction: float = Field(default=0, ge=0, le=1, description="share of API calls refused as throttled")
     api_latency_seconds: float = Field(default=0, ge=0, description="added to every API call")
     api_services: frozenset[str] = Field(
-        default=frozenset(), description="services that API faults affect (elbv2, eks, ...); empty means all"
+        default=frozenset(), description="services that API faults affect (elbv2, eks, ...); empty means all but kms"
     )
     target_error_fraction: float = Field(
         default=0, ge=0, le=1, description="share of forwarded requests that fail as if the target had reset"

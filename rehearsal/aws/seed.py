@@ -1,8 +1,8 @@
-"""Creates what an AWS account needs before the first stack: a network and an EKS cluster."""
+"""Creates what an AWS account needs before the first stack: a network, an EKS cluster, and a key for secrets."""
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rehearsal.aws.node_groups import api_client
 
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 VPC_CIDR = "10.0.0.0/16"
 """The nodes' network. The kubelet stand-in adds a pod network, which differs from world to world."""
+
+STACK_KEY_ALIAS = "alias/pulumi"
+"""The KMS key of stacks' secrets."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,13 @@ class SeededAccount:
 
 
 def seed(settings: SeedSettings) -> SeededAccount:
-    """Create the network and the cluster. Credentials come from the environment."""
+    """Create the network, the cluster and the key."""
 
-    ec2, iam, eks = (api_client(service, settings.endpoint_url, settings.region) for service in ("ec2", "iam", "eks"))
+    def client(service: str) -> Any:
+        return api_client(service, settings.endpoint_url, settings.region)
+
+    ec2, iam, eks, kms = client("ec2"), client("iam"), client("eks"), client("kms")
+    kms.create_alias(AliasName=STACK_KEY_ALIAS, TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
     vpc_id = str(ec2.create_vpc(CidrBlock=VPC_CIDR)["Vpc"]["VpcId"])
     zones = [f"{settings.region}a", f"{settings.region}b"]
     private = [_subnet(ec2, vpc_id, zone, f"10.0.{16 * i}.0/20", "internal-elb") for i, zone in enumerate(zones)]

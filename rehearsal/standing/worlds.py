@@ -60,7 +60,7 @@ class Record(BaseModel):
         )
 
     def write(self) -> None:
-        """Write the record, for other commands to find the world. Only the owner may read it: it has the passphrase."""
+        """Write the record, for other commands to find the world. Only the owner may read it: it opens the world."""
         unfinished = self.folder / f".{_RECORD}"
         unfinished.touch(mode=0o600)
         unfinished.write_text(self.model_dump_json(indent=2))

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -288,7 +287,6 @@ def _environment(folder: Path, kubeconfig: Path, aws: AwsSettings) -> dict[str, 
         "KUBECONFIG": str(kubeconfig),
         "PULUMI_BACKEND_URL": f"file://{folder / 'backend'}",
         "PULUMI_HOME": str(pulumi_home(folder)),
-        "PULUMI_CONFIG_PASSPHRASE": uuid.uuid4().hex,
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         "NO_PROXY": "*",

@@ -21,6 +21,7 @@ from rehearsal.world.checkout import SERVICE, STACK
 from rehearsal.world.leftovers import left_running
 from rehearsal.world.releases import commit_of
 from rehearsal.world.settings import RehearsalSettings
+from rehearsal.world.stack import NEW_STACK
 from rehearsal.world.world import World, world
 from tests.components.example import ROOT
 
@@ -127,7 +128,7 @@ def running(control_plane_binaries: dict[str, Path], tmp_path: Path) -> Generato
 def test_a_packaged_service_is_ramped_to_promotion_and_back_without_a_lost_request(running: World) -> None:
     program = Program(running)
     program.write()
-    running.run("stack-init", "pulumi", "stack", "init", STACK, "--cwd", str(program.folder), "--non-interactive")
+    running.run("stack-init", *NEW_STACK, "--cwd", str(program.folder))
     program.pulumi("config-set", "config", "set", "--secret", "candidate_route_secret", "a" * 32)
     program.up("first-up")
     scenarios = Scenarios(running, SETTINGS, LiveView(Console(quiet=True)), program.journal)

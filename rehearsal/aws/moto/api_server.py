@@ -14,6 +14,8 @@ from rehearsal.aws.faults import Faults
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
+_STACK_KEY_SERVICE = "kms"
+"""Without its stack's key, the Pulumi CLI does nothing at all. That is a fault of its own, to be asked for by name."""
 QUERY_SERVICES = frozenset({"autoscaling", "ec2", "elasticloadbalancing", "iam", "sts"})
 """Services that speak XML; the others speak JSON."""
 
@@ -35,7 +37,8 @@ class FaultyApi:
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         faults, service = self._faults, _service(environ)
         alias = "elbv2" if service == "elasticloadbalancing" else service
-        if service and (not faults.api_services or faults.api_services & {service, alias}):
+        affected = faults.api_services & {service, alias} if faults.api_services else service != _STACK_KEY_SERVICE
+        if service and affected:
             time.sleep(faults.api_latency_seconds)
             draw = random.random()
             if draw < faults.api_throttle_fraction:
