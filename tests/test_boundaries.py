@@ -46,7 +46,7 @@ LAYERS = {
         "__main__",
     ),
     "rehearsal/aws": (
-        "events|faults|settings|topology",
+        "events|faults|node_groups|settings|topology",
         "moto",
         "balancer",
         "admin|client|launches|seed",
