@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +82,7 @@ def start_control_plane(folder: Path, binaries: Mapping[str, Path]) -> ControlPl
             log = folder / "logs" / f"{name}.log"
             started.append(Process.start(name, command, log=log, env={**os.environ, **GO_COLLECTS_RARELY}))
             if name == "kube-apiserver":
-                _wait_for_api(started[-1], kubeconfig)
+                _wait_for_api(started, kubeconfig)
         with KubeClient.from_kubeconfig(kubeconfig) as kube:
             _install_crds(kube)
             controllers = started[2]
@@ -177,9 +177,15 @@ def _write_scheduler_configuration(folder: Path, kubeconfig: Path) -> Path:
     return path
 
 
-def _wait_for_api(process: Process, kubeconfig: Path) -> None:
+def _wait_for_api(started: Sequence[Process], kubeconfig: Path) -> None:
+    etcd, server = started
+
+    def ready() -> bool:
+        etcd.check()  # Without it the API server waits for half a minute, and then names no reason.
+        return _answers(kube, "/readyz")
+
     with KubeClient.from_kubeconfig(kubeconfig) as kube:
-        process.wait_until(lambda: _answers(kube, "/readyz"), timeout_seconds=_READY_TIMEOUT_SECONDS)
+        server.wait_until(ready, timeout_seconds=_READY_TIMEOUT_SECONDS)
 
 
 def _answers(kube: KubeClient, path: str) -> bool:

@@ -1,6 +1,7 @@
 """``python -m rehearsal.standing.keeper``: builds a world and keeps it up until SIGTERM.
 
-``up`` starts it, detached from the shell. Every process of the world ends with this one, even by SIGKILL.
+``up`` starts it, detached from the shell. Until the world is up, it ends with ``up``. Every process of the world ends
+with this one, even by SIGKILL.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from typing import Any, NoReturn, TextIO
 from rehearsal.binaries.build import binaries
 from rehearsal.standing.errors import EXPECTED, explain
 from rehearsal.standing.worlds import Record
+from rehearsal.system.processes import terminate_with_parent
 from rehearsal.system.project import PROJECT_FOLDER
 from rehearsal.world.hold import holds, remove_held
 from rehearsal.world.settings import RehearsalSettings
@@ -31,6 +33,8 @@ def main() -> int:
     """Read the command line and keep a world up."""
     for number in _SIGNALS:
         signal.signal(number, _stop)
+    # A parent that ended before this call leaves a broken pipe, which is found a little later.
+    terminate_with_parent(enabled=True)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="the world's folder")
     parser.add_argument("--lock", type=int, required=True, help="descriptor of the folder's lock")
@@ -61,6 +65,7 @@ def _keep(folder: Path, lock: int, progress: TextIO) -> None:
             create_stack(running)
             record = Record.of(running)
             record.write()
+            terminate_with_parent(enabled=False)
             report(ready=True)
             progress.close()
             # Removing the folder ends the world.

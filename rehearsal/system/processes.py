@@ -40,6 +40,11 @@ def die_with(parent_pid: int) -> Callable[[], None]:
     return in_child
 
 
+def terminate_with_parent(*, enabled: bool) -> None:
+    """Let the kernel send this process SIGTERM when the thread that started it ends, or no longer do so."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM if enabled else 0)
+
+
 def free_port() -> int:
     """Claim a free TCP port of 127.0.0.1 that no other rehearsal takes while this process lives.
 
@@ -116,12 +121,16 @@ class Process:
         """None while it runs, negative when a signal ended it."""
         return self._popen.poll()
 
+    def check(self) -> None:
+        """Raise ProcessError when the process has ended."""
+        if not self.running:
+            raise ProcessError(f"{self.name} ended with code {self.exit_code}: {self._log_tail()}")
+
     def wait_until(self, ready: Callable[[], bool], *, timeout_seconds: float) -> None:
         """Wait until ``ready()`` is true. Raises ProcessError when the process ends first or the time is up."""
         deadline = time.monotonic() + timeout_seconds
         while not ready():
-            if not self.running:
-                raise ProcessError(f"{self.name} ended with code {self.exit_code}: {self._log_tail()}")
+            self.check()
             if time.monotonic() > deadline:
                 raise ProcessError(f"{self.name} not ready after {timeout_seconds:g} s: {self._log_tail()}")
             time.sleep(_POLL_SECONDS)

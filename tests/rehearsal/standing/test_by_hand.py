@@ -112,9 +112,7 @@ def stream(pipe: IO[str] | None) -> IO[str]:
 # These come before the tests that keep a world up: it takes a quarter of a core even while nothing is asked of it.
 
 
-@pytest.mark.parametrize(
-    ("lines", "number"), [(1, signal.SIGINT), (2, signal.SIGTERM), (3, signal.SIGHUP), (4, signal.SIGINT)]
-)
+@pytest.mark.parametrize(("lines", "number"), [(1, signal.SIGINT), (2, signal.SIGTERM), (2, signal.SIGHUP)])
 def test_an_interrupted_up_leaves_nothing(environment: Mapping[str, str], lines: int, number: signal.Signals) -> None:
     with building(environment, "broken", lines) as process:
         process.send_signal(number)
@@ -130,6 +128,15 @@ def test_a_killed_up_ends_its_world(environment: Mapping[str, str]) -> None:
         process.kill()
     wait_until_nothing_is_left(folder(environment, "broken"))
     assert not folder(environment, "broken").exists()
+
+
+def test_down_ends_a_world_that_is_still_being_built(environment: Mapping[str, str]) -> None:
+    with building(environment, "broken", 2) as process:
+        rehearsal(environment, "down", "--world", "broken")
+        assert left_running(folder(environment, "broken")) == []
+        assert not folder(environment, "broken").exists()
+        assert process.wait(60) == 2
+        assert "error: the world's keeper ended" in stream(process.stderr).read()
 
 
 def test_a_full_disk_ends_up_with_a_one_line_error(environment: Mapping[str, str]) -> None:
@@ -190,7 +197,9 @@ def test_status_shows_processes_weights_and_pods(exports: str, environment: Mapp
     assert "(dead)" not in shown
 
 
-def test_two_worlds_can_be_up_at_once(exports: str, environment: Mapping[str, str]) -> None:
+def test_two_worlds_can_be_up_at_once_until_one_keeper_is_terminated(
+    exports: str, environment: Mapping[str, str]
+) -> None:
     other = rehearsal(environment, "up", "--world", "other").stdout
     typed(other, "pulumi up --yes", environment)
     addresses = [
@@ -202,8 +211,10 @@ def test_two_worlds_can_be_up_at_once(exports: str, environment: Mapping[str, st
     assert not set(addresses[0]) & set(addresses[1])
     typed(exports, "pulumi up --yes --expect-no-changes", environment)
     typed(other, "pulumi up --yes --expect-no-changes", environment)
-    rehearsal(environment, "down", "--world", "other")
-    assert left_running(folder(environment, "other")) == []
+    keeper = keeper_of(folder(environment, "other"))
+    assert keeper is not None
+    os.kill(keeper, signal.SIGTERM)
+    wait_until_nothing_is_left(folder(environment, "other"))
     assert not folder(environment, "other").exists()
     assert "(dead)" not in rehearsal(environment, "status").stdout
 
@@ -231,14 +242,4 @@ def test_a_killed_keeper_ends_all_processes_and_status_tidies_up(exports: str, e
 
     assert "world demo has lost its keeper" in answer.stderr
     assert answer.stdout == "no world is up; `up` builds one\n"
-    assert not world.exists()
-
-
-def test_a_terminated_keeper_leaves_nothing(environment: Mapping[str, str]) -> None:
-    rehearsal(environment, "up", "--world", "demo")
-    world = folder(environment, "demo")
-    keeper = keeper_of(world)
-    assert keeper is not None
-    os.kill(keeper, signal.SIGTERM)
-    wait_until_nothing_is_left(world)
     assert not world.exists()
