@@ -20,6 +20,7 @@ from rehearsal.system.garbage import GO_COLLECTS_RARELY
 from rehearsal.warm.launch import SOCKET_VARIABLE
 from rehearsal.world.executables import find_real, path_with, pulumi_home, write_executables, write_module
 from tests.engine.fork_server import ForkServer, fork_server
+from tests.engine.key_service import KEY_PROVIDER, key_environment
 
 PASSPHRASE: Final = "correct horse"
 UP: Final = ("up", "--yes", "--skip-preview")
@@ -46,8 +47,8 @@ def pulumi_cli() -> Path:
     return found or binaries()["pulumi"]
 
 
-_new_stacks: dict[str, dict[str, bytes]] = {}
-"""What ``pulumi stack init dev`` writes, by the project's name. It takes a second, most of it for the passphrase."""
+_new_stacks: dict[tuple[str, str], dict[str, bytes]] = {}
+"""What ``pulumi stack init dev`` writes, by the project's name and the provider of its secrets. It takes a second."""
 
 
 @dataclass
@@ -56,6 +57,7 @@ class World:
 
     root: Path
     warm: ForkServer | None = None
+    secrets_provider: str = KEY_PROVIDER
 
     def __post_init__(self) -> None:
         for folder in ("state", "cloud", "project"):
@@ -66,7 +68,9 @@ class World:
             "PATH": path_with(self.root / "bin"),
             "PULUMI_BACKEND_URL": f"file://{self.root}/state",
             "PULUMI_HOME": str(pulumi_home(self.root)),
-            "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
+            **(
+                key_environment() if self.secrets_provider == KEY_PROVIDER else {"PULUMI_CONFIG_PASSPHRASE": PASSPHRASE}
+            ),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "TEST_CLOUD": str(self.root / "cloud"),
@@ -110,11 +114,12 @@ class World:
     def open(self) -> None:
         """Create the stack, and select it."""
         name = yaml.safe_load((self.project / "Pulumi.yaml").read_text(encoding="utf-8"))["name"]
-        if name not in _new_stacks:
+        new = (name, self.secrets_provider)
+        if new not in _new_stacks:
             before = self._files()
-            self.pulumi("stack", "init", "dev")
-            _new_stacks[name] = {file: content for file, content in self._files().items() if file not in before}
-        for file, content in _new_stacks[name].items():
+            self.pulumi("stack", "init", "dev", "--secrets-provider", self.secrets_provider)
+            _new_stacks[new] = {file: content for file, content in self._files().items() if file not in before}
+        for file, content in _new_stacks[new].items():
             (self.root / file).parent.mkdir(parents=True, exist_ok=True)
             (self.root / file).write_bytes(content)
         self.environment["PULUMI_STACK"] = "dev"
@@ -138,6 +143,13 @@ class World:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.environment.items():
                 patch.setenv(name, value)
+            yield
+
+    @contextmanager
+    def warmed(self, *modules: str) -> Generator[None]:
+        """Fork the runs of the block from a fork server that has also imported modules of the project."""
+        with fork_server(self.project, modules) as self.warm:
+            self.environment[SOCKET_VARIABLE] = str(self.warm.socket)
             yield
 
     def pulumi(self, *arguments: str, status: int | None = 0, **environment: str) -> subprocess.CompletedProcess[str]:

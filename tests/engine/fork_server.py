@@ -1,7 +1,7 @@
 """Runs a fork server for the length of a block."""
 
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +26,16 @@ class ForkServer:
 
 
 @contextmanager
-def fork_server() -> Generator[ForkServer]:
-    """Run a fork server for the length of the block."""
+def fork_server(project: Path | None = None, own: Sequence[str] = ()) -> Generator[ForkServer]:
+    """Run a fork server for the length of the block.
+
+    Args:
+        project: a folder whose own modules it imports in advance, too.
+        own: the names of these modules.
+    """
+    options = ["--project", project, *(word for name in own for word in ("--own", name))] if project else []
     # A short folder name: the kernel limits a socket's path to 107 characters.
     with tempfile.TemporaryDirectory(prefix="warm-") as folder:
         path = Path(folder) / "socket"
-        with warm_process(path, MODULES) as process:
+        with warm_process(path, MODULES, options) as process:
             yield ForkServer(process.pid, path)

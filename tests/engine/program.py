@@ -13,6 +13,9 @@ import yaml
 from tests.components.example import ROOT, SECRET, config
 from tests.engine.conftest import World
 
+PROGRAM = "components.resources.blue_green_service"
+"""The module that the program imports, with all that it needs."""
+
 GUARDED = {"ListenerRule", "Deployment", "NodeGroup", "LaunchTemplate"}
 
 

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.binaries, pytest.mark.timeout(300)]
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     """A world with this project's file, and the stack dev."""
-    world = World(tmp_path / "world")
+    world = World(tmp_path / "world", secrets_provider="passphrase")
     world.environment["PULUMI_STACK"] = "dev"
     (world.project / "Pulumi.yaml").write_bytes((ROOT / "Pulumi.yaml").read_bytes())
     world.open()

@@ -20,9 +20,8 @@ from rollout.model.errors import PolicyRefusedError, RefusedError, StackLockedEr
 from rollout.system.processes import process_start_time
 from tests.components.example import SECRET, release
 from tests.engine.conftest import UP, World
-from tests.engine.fork_server import ForkServer
 from tests.engine.held import HOLD, LONGEST_SECONDS, Held, Points, left_running
-from tests.engine.program import Stack
+from tests.engine.program import PROGRAM, Stack
 
 pytestmark = [pytest.mark.binaries, pytest.mark.timeout(600)]
 
@@ -285,11 +284,11 @@ LIVE: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory, warm: ForkServer) -> Iterator[Stack]:
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack with two releases and a quarter of the requests on green."""
-    made = Stack(World(tmp_path_factory.mktemp("dealings") / "world", warm), LIVE)
-    made.up()
-    with made.world.around():
+    made = Stack(World(tmp_path_factory.mktemp("dealings") / "world", secrets_provider="passphrase"), LIVE)
+    with made.world.warmed(PROGRAM), made.world.around():
+        made.up()
         yield made
 
 

@@ -49,7 +49,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def here(tmp_path: Path, warm: ForkServer) -> World:
     """A world without a stack of its own, with fake clouds."""
-    world = World(tmp_path / "world", warm)
+    world = World(tmp_path / "world", warm, secrets_provider="passphrase")
     for plugin in ("aws", "kubernetes"):
         world.plugin(plugin, version(f"pulumi-{plugin}"), "tests.engine.provider.clouds")
     return world

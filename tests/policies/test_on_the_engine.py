@@ -26,8 +26,7 @@ from rollout.model.rule import LiveRule
 from rollout.steps.updates import Updater
 from tests.components.example import ROOT, release
 from tests.engine.conftest import World
-from tests.engine.fork_server import fork_server
-from tests.engine.program import Stack
+from tests.engine.program import PROGRAM, Stack
 from tests.policies.bundles import bundle
 from tests.rollout import fakes
 
@@ -107,10 +106,9 @@ class PackStack(Stack):
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackStack]:
     """A rollout of one service, a quarter of the way, and another service; not deployed yet."""
-    with fork_server() as warm:
-        made = PackStack(World(tmp_path_factory.mktemp("pack") / "world", warm))
-        with made.world.around():
-            yield made
+    made = PackStack(World(tmp_path_factory.mktemp("pack") / "world"))
+    with made.world.warmed(PROGRAM, "policies.catalogue"), made.world.around():
+        yield made
 
 
 @pytest.fixture
