@@ -71,7 +71,9 @@ def random_layouts(chance: random.Random, count: int) -> list[Layout]:
     layouts: list[Layout] = []
     for number in range(count):
         shared = number % 3 == 2
-        instance = chance.choice(next(family))
+        types = next(family)
+        # On a node with one GPU nothing else limits the replicas: with even chances, most layouts would prove the same.
+        (instance,) = chance.choices(types, [one.gpus for one in types])
         layouts.append(
             _draw(
                 chance,
