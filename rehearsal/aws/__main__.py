@@ -8,7 +8,7 @@ from typing import Any
 
 import uvloop
 
-from rehearsal.aws.server import serve
+from rehearsal.aws.moto import lean_import
 from rehearsal.aws.settings import AwsSettings
 
 
@@ -25,6 +25,15 @@ def read_settings(arguments: list[str] | None = None) -> AwsSettings:
     return AwsSettings.model_validate(fields | flags)
 
 
-if __name__ == "__main__":
-    uvloop.run(serve(read_settings()))
+def main() -> None:
+    """Serve one account."""
+    settings = read_settings()
+    lean_import.prepare(settings.region)
+    from rehearsal.aws.server import serve  # It imports moto.
+
+    uvloop.run(serve(settings))
     os._exit(0)  # Everything is closed; an ordinary exit would spend two more seconds on moto's modules and threads.
+
+
+if __name__ == "__main__":
+    main()

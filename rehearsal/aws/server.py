@@ -47,7 +47,7 @@ async def _account(settings: AwsSettings) -> AsyncGenerator[None]:
     )
     metrics, log = Metrics(settings.cloudwatch_period_seconds), AccessLog(settings.access_log)
     plane = DataPlane(settings, faults, EventLog())
-    moto_patches.install(plane)
+    moto_patches.install(plane, settings.region)
     moto_network.install()
     launches.install(faults)
     proxy = Proxy(plane, metrics, log)

@@ -18,3 +18,4 @@ def collect_rarely() -> None:
     """
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+    gc.enable()  # A process may have been without it until here.

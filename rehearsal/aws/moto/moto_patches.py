@@ -18,7 +18,9 @@ from moto.core.responses import ActionResult
 from moto.ec2.responses import EC2Response
 from moto.elbv2 import models as elbv2
 from moto.elbv2.exceptions import TargetGroupNotFoundError, TooManyTagsError, ValidationError
+from moto.iam import models as iam
 from moto.servicequotas import models as service_quotas
+from moto.utilities.utils import get_partition
 
 from rehearsal.aws.topology import TargetKey
 from rehearsal.system.addresses import loopback_of
@@ -86,9 +88,9 @@ _DRAINING = TargetHealth("draining", "Target.DeregistrationInProgress", "Target 
 _NOT_REGISTERED = TargetHealth("unused", "Target.NotRegistered", "Target is not registered to the target group")
 
 
-def install(account: Account) -> None:
+def install(account: Account, region: str) -> None:
     """Patch moto's classes. Call once in a process, before its server takes requests."""
-    _load_managed_policies()
+    _load_managed_policies(region)
     _load_no_images()
     _patch_attributes()
     _patch_tag_limit()
@@ -99,9 +101,19 @@ def install(account: Account) -> None:
     _patch_mutations(account)  # last, so that it wraps the patched methods
 
 
-def _load_managed_policies() -> None:
-    """Load AWS's managed IAM policies, which moto leaves out by default; node roles attach some of them."""
+def _load_managed_policies(region: str) -> None:
+    """Load AWS's managed IAM policies, which moto leaves out by default; node roles attach some of them.
+
+    moto also makes a backend for each other partition of AWS as soon as it looks for an access key. Each would have
+    1600 policies of its own, a second of CPU time altogether.
+    """
     default_user_config["iam"] = {"load_aws_managed_policies": True}
+    partition, load = get_partition(region), iam.IAMBackend._init_aws_policies  # pyright: ignore[reportPrivateUsage]
+
+    def init_aws_policies(self: iam.IAMBackend) -> list[iam.ManagedPolicy]:
+        return load(self) if self.partition == partition else []
+
+    iam.IAMBackend._init_aws_policies = init_aws_policies  # pyright: ignore[reportPrivateUsage]
 
 
 def _load_no_images() -> None:
