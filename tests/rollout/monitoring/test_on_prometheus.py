@@ -119,9 +119,11 @@ class Running:
     """A Prometheus with rules that scrapes a service."""
 
     url: str
+    http: httpx.Client
+    """One for all questions: a client costs more than a question, because it loads certificates for HTTPS."""
 
     def get(self, path: str, **params: str) -> Any:
-        answer = httpx.get(f"{self.url}/api/v1/{path}", params=params, trust_env=False).json()
+        answer = self.http.get(f"{self.url}/api/v1/{path}", params=params).json()
         assert answer["status"] == "success", answer
         return answer["data"]
 
@@ -201,7 +203,8 @@ def monitored(folder: Path, binary: Path, *subjects: Monitored) -> Generator[Run
             rules_file=rules / "*.yaml",
         )
         try:
-            yield Running(prometheus.url)
+            with httpx.Client(trust_env=False) as http:
+                yield Running(prometheus.url, http)
         finally:
             prometheus.stop()
 
