@@ -133,7 +133,7 @@ class Settings:
         rollout = {
             **BASE["rollout"],
             "settle_seconds": 0,
-            "poll_seconds": 0.25,
+            "poll_seconds": 0.5,
             "cloudwatch_period_seconds": 1,
             "attestation": {"error_percent": 1, "timeout_seconds": self.timeout_seconds},
         }
@@ -217,7 +217,7 @@ class _Ports:
 
 
 class _traffic:  # noqa: N801 - a context manager
-    """Clients that each send one request after the other. By default one client, about fifty requests a second."""
+    """Clients that each send one request after the other. By default one client, about thirty requests a second."""
 
     def __init__(self, service: Service, *, clients: int = 1, path: str = "/v1/echo") -> None:
         self._service = service
@@ -235,7 +235,7 @@ class _traffic:  # noqa: N801 - a context manager
             thread.join()
 
     def _send(self) -> None:
-        while not self._ended.wait(0.02):
+        while not self._ended.wait(0.03):
             self._service.http.post(self._path)
 
 
@@ -247,7 +247,7 @@ def _tag(service: Service, active: Color = "blue", keep_until: str = "") -> None
         service.elbv2.add_tags(ResourceArns=[arn], Tags=cast(Any, tags))
 
 
-@pytest.mark.parametrize("lag_seconds", [0, 5, 30])
+@pytest.mark.parametrize("lag_seconds", [0, 12])  # at once, and later than counts are published
 def test_a_weight_is_attested_once_requests_follow_it(site: Site, lag_seconds: float) -> None:
     site.account.admin.set_faults(weight_lag_seconds=lag_seconds)
     took = site.attest(25, 75)
@@ -297,7 +297,8 @@ def test_long_requests_do_not_make_a_weight_attested_early(
     assert 4 <= took <= 4 + 1.5 + 3.5 + PUBLISHED_WITHIN_SECONDS + 6
 
 
-@pytest.mark.parametrize(("counted_at", "delays"), COUNTING)
+# Here the share is the same whenever a request is counted, so each late metric is tried once.
+@pytest.mark.parametrize(("counted_at", "delays"), [COUNTING[1], COUNTING[3]])
 def test_a_weight_that_long_requests_do_not_follow_is_never_attested(
     still: Site, settings: Settings, counted_at: str, delays: dict[str, float]
 ) -> None:
@@ -359,7 +360,7 @@ def judged(site: Site, decided: Callable[[GateVerdict], bool]) -> GateVerdict:
 
     def judge() -> bool:
         found[:] = [one for one in gates.judge() if one.gate == TARGET_GROUP_ERRORS]
-        time.sleep(0.2)
+        time.sleep(0.4)
         return decided(found[0])
 
     wait_for(judge)
