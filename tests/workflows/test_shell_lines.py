@@ -39,10 +39,10 @@ sys.exit(int(os.environ.get("PRETEND_CODE", "0")))
 """
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A fresh clone of a repository with the real workflows, and scripts that pretend."""
-    source = tmp_path / "source"
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bare repository with the real workflows, and scripts that pretend. Each test changes a copy of it."""
+    source = tmp_path_factory.mktemp("repository") / "source"
     shutil.copytree(ROOT / ".github", source / ".github")
     shutil.copytree(ROOT / "ci", source / "ci")
     (source / "scripts").mkdir()
@@ -51,10 +51,16 @@ def checkout(tmp_path: Path) -> Path:
     for folder in (source, source / "infra"):
         folder.mkdir(exist_ok=True)
         (folder / "Pulumi.prod.yaml").write_text("config:\n  rollout_serial: 1  # a comment\n  other: 1\n")
+    return origin_of(source, source.parent / "origin.git")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, repository: Path) -> Path:
+    """A fresh clone of a copy of the repository."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python").symlink_to(sys.executable)
     (tmp_path / "runner").mkdir()
-    return clone_of(origin_of(source, tmp_path / "origin.git"), tmp_path / "clone")
+    return clone_of(shutil.copytree(repository, tmp_path / "origin.git"), tmp_path / "clone")
 
 
 @pytest.fixture
