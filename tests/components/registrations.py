@@ -11,6 +11,7 @@ from google.protobuf import json_format
 from pulumi.runtime import resource as pulumi_resource
 from pulumi.runtime.config import set_all_config
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
+from pulumi.runtime.proto.resource_pb2 import RegisterResourceResponse
 from pulumi.runtime.proto.source_pb2 import StackTrace
 from pulumi.runtime.settings import ROOT, SETTINGS
 from pulumi.runtime.stack import run_in_stack
@@ -81,28 +82,43 @@ class Registrations:
         return found
 
 
+def _given_by_aws(resource: Registered) -> dict[str, Any]:
+    """What AWS says of a new resource, besides its inputs."""
+    kind, name = resource.reference
+    given: dict[str, Any] = {}
+    if resource.token.startswith("aws:"):
+        given |= {"name": resource.inputs.get("name", name), "arn": f"arn:{kind}:{name}"}
+    if kind == "Role":
+        given["arn"] = f"arn:aws-us-gov:iam::123456789012:role/{name}"
+    if kind == "LoadBalancer":
+        given |= {"dnsName": f"{name}.elb.example", "arnSuffix": f"app/{name}/1"}
+    if kind == "TargetGroup":
+        given |= {"arnSuffix": f"targetgroup/{name}/1", "region": "us-east-1"}
+    if kind == "LaunchTemplate":
+        given["latestVersion"] = 3
+    return given
+
+
 class _Mocks(Mocks):
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        kind = args.typ.rpartition(":")[2]
-        state: dict[str, Any] = dict(args.inputs)
-        if args.typ.startswith("aws:"):
-            state.setdefault("name", args.name)
-            state["arn"] = f"arn:{kind}:{args.name}"
-        if kind == "Role":
-            state["arn"] = f"arn:aws-us-gov:iam::123456789012:role/{args.name}"
-        if kind == "LoadBalancer":
-            state["dnsName"] = f"{args.name}.elb.example"
-            state["arnSuffix"] = f"app/{args.name}/1"
-        if kind == "TargetGroup":
-            state |= {"arnSuffix": f"targetgroup/{args.name}/1", "region": "us-east-1"}
-        if kind == "LaunchTemplate":
-            state["latestVersion"] = 3
-        return f"id:{kind}:{args.name}", state
+        raise AssertionError(f"the program must not read {args.typ}: it would need the cloud for that")
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         raise AssertionError(
             f"the program must not call {args.token}: it would need the cloud before it can say anything"
         )
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """Answers requests at once: a thread for each, with an event loop of its own, would cost more than the answer."""
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> "asyncio.Future[Any]":  # noqa: ARG002
+        answer = self.create_future()
+        try:
+            answer.set_result(func(*args))
+        except Exception as error:
+            answer.set_exception(error)
+        return answer
 
 
 class _RecordingMonitor(MockMonitor):
@@ -111,25 +127,31 @@ class _RecordingMonitor(MockMonitor):
         self.registrations = registrations
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
-        if request.type != "pulumi:pulumi:Stack":
-            secrets: set[str] = set()
-            raw = json_format.MessageToDict(request.object)
-            resource = Registered(
-                token=request.type,
-                name=request.name,
-                parent=_reference(request.parent) if request.parent else None,
-                inputs=_unwrap(raw, "", secrets),
-                secrets=frozenset(secrets),
-                dependencies=frozenset(_reference(urn) for urn in request.dependencies),
-                protect=request.protect,
-                timeouts=json_format.MessageToDict(request.customTimeouts),
-                hooks=json_format.MessageToDict(request.hooks),
-                ignore_changes=tuple(request.ignoreChanges),
-                position=len(self.registrations.resources),
-            )
-            self.registrations.resources[resource.reference] = resource
-            self.registrations.count += 1
-        return super().RegisterResource(request)
+        if request.type == "pulumi:pulumi:Stack":
+            return super().RegisterResource(request)
+        secrets: set[str] = set()
+        raw = json_format.MessageToDict(request.object)
+        resource = Registered(
+            token=request.type,
+            name=request.name,
+            parent=_reference(request.parent) if request.parent else None,
+            inputs=_unwrap(raw, "", secrets),
+            secrets=frozenset(secrets),
+            dependencies=frozenset(_reference(urn) for urn in request.dependencies),
+            protect=request.protect,
+            timeouts=json_format.MessageToDict(request.customTimeouts),
+            hooks=json_format.MessageToDict(request.hooks),
+            ignore_changes=tuple(request.ignoreChanges),
+            position=len(self.registrations.resources),
+        )
+        self.registrations.resources[resource.reference] = resource
+        self.registrations.count += 1
+        # The SDK's mocks would read the inputs into Python and write them again, which takes long.
+        for key, value in _given_by_aws(resource).items():
+            request.object[key] = value
+        urn = self.make_urn(request.parent, request.type, request.name)
+        kind, name = resource.reference
+        return RegisterResourceResponse(urn=urn, id=f"id:{kind}:{name}", object=request.object)
 
     def RegisterResourceHook(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
         assert request.name not in self.registrations.hooks
@@ -171,7 +193,7 @@ def register(
 
 def _register(program: Callable[[], Any], config: dict[str, str], secret_keys: list[str]) -> Registrations:
     registrations = Registrations()
-    loop = asyncio.new_event_loop()
+    loop = _Loop()
     asyncio.set_event_loop(loop)
     try:
         monitor = _RecordingMonitor(registrations)
