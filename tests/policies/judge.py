@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import cache
+from typing import Any, Final, Self
+from unittest.mock import patch
 
 from pulumi_policy import (
     Policy,
@@ -16,7 +18,10 @@ from pulumi_policy import (
 )
 from pulumi_policy.proxy import UnknownValueError, unknown_checking_proxy
 
+from policies import policy as policy_module
 from policies.catalogue import POLICIES
+from policies.resources import Resource
+from policies.service import Service, services_of
 from tests.policies.stacks import Declared, Stack
 
 Config = Mapping[str, Mapping[str, Any]]
@@ -34,15 +39,35 @@ class Violation:
 
 def judge(stack: Stack, config: Config | None = None, policies: tuple[Policy, ...] = POLICIES) -> list[Violation]:
     """Return every violation, and every policy that could not be evaluated."""
-    # Policies only read, so they can share what they are shown.
-    return judge_shown([Shown.of(resource) for resource in stack.values()], config, policies)
+    # Policies only read, so they can share what they are shown, and what they find the services of the stack to be.
+    shown = [_shown(resource) for resource in stack.values()]
+    known = {one.urn: one.resource for one in shown}
+
+    @cache
+    def services() -> list[Service]:
+        return services_of(known.values())
+
+    def resource_of(view: ResourceValidationArgs | PolicyResource) -> Resource:
+        return known[view.urn]
+
+    def services_among(resources: Sequence[Resource]) -> list[Service]:
+        assert len(resources) == len(known)
+        return services()
+
+    with (
+        patch.object(policy_module, "resource_of", resource_of),
+        patch.object(policy_module, "services_of", services_among),
+    ):
+        return judge_shown(shown, config, policies)
 
 
 def judge_shown(
     shown: Sequence["Shown"], config: Config | None = None, policies: tuple[Policy, ...] = POLICIES
 ) -> list[Violation]:
     """Return the same of resources that are ready to be shown."""
-    return [violation for policy in policies for violation in _judged(policy, shown, (config or {}).get(policy.name))]
+    names = {one.urn: one.key for one in shown}
+    options = config or {}
+    return [one for policy in policies for one in _judged(policy, shown, names, options.get(policy.name))]
 
 
 @dataclass(frozen=True)
@@ -53,6 +78,7 @@ class Shown:
     urn: str
     inputs: ResourceValidationArgs
     whole: PolicyResource
+    resource: Resource
 
     @classmethod
     def of(cls, resource: Declared) -> Self:
@@ -61,7 +87,7 @@ class Shown:
         options = PolicyResourceOptions(resource.protect, list(resource.ignore_changes), None, [], times, [])
         inputs = ResourceValidationArgs(resource.type, props, resource.urn, resource.name, options, None, None)
         whole = PolicyResource(resource.type, props, resource.urn, resource.name, options, None, None, [], {})
-        return cls(resource.key, resource.urn, inputs, whole)
+        return cls(resource.key, resource.urn, inputs, whole, policy_module.resource_of(whole))
 
     def with_config(self, config: Mapping[str, Any] | None) -> ResourceValidationArgs:
         if config is None:
@@ -70,9 +96,23 @@ class Shown:
         return ResourceValidationArgs(one.resource_type, one.props, one.urn, one.name, one.opts, None, config)
 
 
-def _judged(policy: Policy, shown: Sequence[Shown], config: Mapping[str, Any] | None) -> Iterator[Violation]:
+_READY: Final[dict[int, tuple[Declared, Shown]]] = {}
+
+
+def _shown(resource: Declared) -> Shown:
+    """Make a resource ready once: most cases differ from a stack that all share in a resource or two."""
+    # The resource is kept too, so that no other one gets its id.
+    kept, ready = _READY.get(id(resource), (None, None))
+    if kept is not resource or ready is None:
+        ready = Shown.of(resource)
+        _READY[id(resource)] = resource, ready
+    return ready
+
+
+def _judged(
+    policy: Policy, shown: Sequence[Shown], names: Mapping[str, str], config: Mapping[str, Any] | None
+) -> Iterator[Violation]:
     found: list[Violation] = []
-    names = {one.urn: one.key for one in shown}
 
     def report(message: str, urn: str | None = None) -> None:
         found.append(Violation(policy=policy.name, message=message, resource=names.get(urn or "")))
