@@ -7,7 +7,7 @@ as the rollback wants it, all else as far as the update had come.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 from pulumi_policy import StackValidationPolicy
 
 from components.config.release.release import Release
-from components.domain.naming import COLORS, Color
+from components.domain.naming import COLORS, ROLLOUT_SERIAL_KEY, Color
 from policies import clock
 from policies.catalogue import POLICIES
 from rollout.controller import Controller, Subject
@@ -183,12 +183,17 @@ LIVES: tuple[Callable[[Recorder], None], ...] = (
 
 
 def stack_of(values: Mapping[str, Any]) -> Stack:
-    return _stack_of(json.dumps(values))
+    return _stack_of(json.dumps({**values, "rollout_serial": 0}, sort_keys=True), values.get("rollout_serial", 0))
 
 
 @cache
-def _stack_of(values: str) -> Stack:
-    return declared(service_name=SERVICE, **json.loads(values))
+def _stack_of(others: str, serial: int) -> Stack:
+    """What the program declares, run once for all serials: each is a tag of the rule and nothing else, as is tested."""
+    if serial == 0:
+        return declared(service_name=SERVICE, **json.loads(others))
+    stack = _stack_of(others, 0)
+    tags = {**stack[RULE].props["tags"], ROLLOUT_SERIAL_KEY: str(serial)}
+    return {**stack, RULE: replace(stack[RULE], props={**stack[RULE].props, "tags": tags})}
 
 
 @pytest.fixture
@@ -258,8 +263,22 @@ def rollback_from(before: dict[str, Any], written: dict[str, Any]) -> dict[str, 
 def on_the_way(before: Stack, after: Stack) -> Iterator[Stack]:
     """The states of an update, in the order in which the program's resources depend on each other."""
     kinds = ("ListenerRule", "LaunchTemplate", "NodeGroup", "ConfigMap", "PodDisruptionBudget", "Deployment")
+    last: Stack | None = None
     for done in range(len(kinds) + 1):
-        yield {**before, **{key: one for key, one in after.items() if key.split()[0] in kinds[:done]}}
+        found = {**before, **{key: one for key, one in after.items() if key.split()[0] in kinds[:done]}}
+        # Most updates change nothing of most kinds.
+        if found != last:
+            yield found
+        last = found
+
+
+@pytest.mark.parametrize("layout", ["on_rollout", "surge", "scaled on node pools"])
+def test_a_serial_is_a_tag_of_the_rule_and_nothing_else(layout: str) -> None:
+    world = Recorder(**LAYOUTS[layout])
+    assert world.ramp(NEW) is Phase.DONE
+    for write in (world.writes[2], world.writes[-1]):
+        assert write.values["rollout_serial"] > 0
+        assert declared(service_name=SERVICE, **write.values) == stack_of(write.values)
 
 
 def test_the_lives_pass_through_every_state_of_a_rule() -> None:
