@@ -20,8 +20,8 @@ from rollout.model.nodes import Resources, Taint
 IMAGE = f"vllm/vllm-openai@sha256:{'a' * 64}"
 
 
-def use(monkeypatch: pytest.MonkeyPatch, api: client.CoreV1Api) -> None:
-    def core_api(_: str | None) -> client.CoreV1Api:
+def use(monkeypatch: pytest.MonkeyPatch, api: "client.CoreV1Api") -> None:
+    def core_api(_: str | None) -> "client.CoreV1Api":
         return api
 
     monkeypatch.setattr("rollout.adapters.kubernetes.cluster.core_api", core_api)

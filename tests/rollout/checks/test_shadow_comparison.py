@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats  # imported before Hypothesis measures the time of an example
 
 from components.config.sections.check_settings import ShadowSettings
 from rollout.checks.shadow import Triple, differences, judge_shadow, similarity
@@ -127,6 +126,8 @@ def test_differing_and_likeness_know_no_direction(one: Answer, other: Answer) ->
 
 
 def test_the_test_for_times_is_scipys() -> None:
+    from scipy import stats  # slow to import, and needed only here
+
     beyond = [0.1 * number for number in range(-3, 9)]
     tested: Any = stats.wilcoxon(beyond, alternative="greater")
     assert tested.pvalue < 0.05

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import pytest
@@ -139,7 +140,7 @@ def test_what_looks_like_a_secret_is_not_sent() -> None:
 
 @given(st.integers(min_value=0, max_value=10_000), st.sampled_from(["promoted", "rolled_back"]))
 def test_it_depends_on_the_records_alone(number: int, how: str) -> None:
-    kept = RAMPS[how]
+    kept = ramps()[how]
     at = number % len(kept)
     known = Following()
     for one in kept[:at]:
@@ -157,7 +158,9 @@ def _kept(error_rate: float) -> list[Record]:
     return [one for one in world.journal.kept if one.phase not in (Phase.HOLDING, Phase.SOAKING)][:400]
 
 
-RAMPS = {"promoted": _kept(0.0), "rolled_back": _kept(0.3)}
+@cache
+def ramps() -> dict[str, list[Record]]:
+    return {"promoted": _kept(0.0), "rolled_back": _kept(0.3)}
 
 
 @pytest.mark.parametrize(

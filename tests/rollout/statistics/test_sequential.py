@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.stats import hypergeom, nchypergeom_fisher
 
 from rollout.statistics import sequential
 from rollout.statistics.sequential import (
@@ -39,6 +38,8 @@ def counts(*values: float) -> Floats:
     ("x", "drawn", "bad", "total"), [(3, 10, 5, 1000), (10, 10, 10, 1000), (0, 10, 3, 40), (1, 1, 1, 2)]
 )
 def test_two_categories_are_fishers_noncentral_distribution(x: int, drawn: int, bad: int, total: int) -> None:
+    from scipy.stats import hypergeom, nchypergeom_fisher  # slow to import, and needed only here
+
     scores = np.log([[1, odds] for odds, _ in FAILURE_ODDS])
     got = log_ratio(counts(drawn - x, x), counts(total - bad, bad), scores)
     by_lot = hypergeom.logpmf(x, total, bad, drawn)

@@ -5,7 +5,6 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom
 
 from components.config.sections.check_settings import JudgeSettings
 from rollout.checks.evals.preference import (
@@ -79,6 +78,8 @@ def test_a_flip_is_a_tie_and_is_counted() -> None:
 
 @given(st.integers(1, 120))
 def test_a_candidate_as_good_fails_no_more_often_than_stated(decided: int) -> None:
+    from scipy.stats import binom  # slow to import, and needed only here and below
+
     # Whatever the number of pairs that are no tie: each is won or lost by a fair coin.
     chance = sum(
         binom.pmf(lost, decided, 0.5)
@@ -91,6 +92,8 @@ def test_a_candidate_as_good_fails_no_more_often_than_stated(decided: int) -> No
 
 @given(st.integers(7, 150), st.sampled_from([50, 65, 80]))
 def test_a_judge_that_agrees_less_than_the_limit_rarely_decides(labels: int, limit: int) -> None:
+    from scipy.stats import binom
+
     chance = sum(
         binom.pmf(agreed, labels, limit / 100)
         for agreed in range(labels + 1)
