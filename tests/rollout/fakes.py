@@ -3,11 +3,10 @@
 import copy
 import json
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import Any
 
 from pydantic import JsonValue
@@ -87,6 +86,7 @@ OLD, NEW = release("a"), release("b")
 # The period of the load balancer's metrics.
 PERIOD_SECONDS = 5
 PERIOD = timedelta(seconds=PERIOD_SECONDS)
+MICROSECOND = timedelta(microseconds=1)
 BASE: dict[str, Any] = {
     "active_color": "blue",
     "green_weight": 0,
@@ -823,19 +823,25 @@ class World:
         return TargetGroupCounts(requests=round(requests), server_errors=round(requests * self.error_rate[color]))
 
     def periods(self, start: datetime, end: datetime) -> Mapping[Color, Sequence[Period]]:
-        edges = [start + number * PERIOD for number in range(int((end - start) / PERIOD) + 1)]
-        counted = [self._counted_at(edge) for edge in edges]
-        requests = [{color: after[color] - before[color] for color in COLORS} for before, after in pairwise(counted)]
-        lost = {color: rate for color in COLORS if (rate := self.refused_rate[color] + self.reset_rate[color])}
-        refused = [sum(round(round(of[color]) * rate) for color, rate in lost.items()) for of in requests]
-        return {
-            color: self._periods([(of[color], errors) for of, errors in zip(requests, refused, strict=True)], color)
-            for color in COLORS
-        }
+        every = [Period()] * int((end - start) / PERIOD)
+        periods: dict[Color, list[Period]] = {"blue": every, "green": every.copy()}
+        for number in self._busy_periods(start, len(every)):
+            begin = start + number * PERIOD
+            before, after = self._counted_at(begin), self._counted_at(begin + PERIOD)
+            requests = {color: after[color] - before[color] for color in COLORS}
+            lost = {color: rate for color in COLORS if (rate := self.refused_rate[color] + self.reset_rate[color])}
+            refused = sum(round(round(requests[color]) * rate) for color, rate in lost.items())
+            for color in COLORS:
+                periods[color][number] = self._period(color, requests[color], refused)
+        return periods
 
-    def _periods(self, counts: Sequence[tuple[float, int]], color: Color) -> Sequence[Period]:
-        made = {count: self._period(color, *count) for count in set(counts)}  # there are few different ones
-        return [made[count] for count in counts]
+    def _busy_periods(self, start: datetime, count: int) -> Sequence[int]:
+        """Return which of so many periods have requests. In an hour of them, few do: time passes in leaps."""
+        begin, period = (start - START) // MICROSECOND, PERIOD // MICROSECOND
+        edges, noted = range(begin, begin + count * period + 1, period), self._counted_at_seconds
+        first, last = (bisect_right(noted, edge / 1e6) for edge in (edges[0], edges[-1]))
+        # What was counted at an edge belongs to the period that ends there.
+        return sorted({bisect_left(edges, at, key=lambda edge: edge / 1e6) - 1 for at in noted[first:last]})
 
     def _period(self, color: Color, requests: float, balancer_errors: int) -> Period:
         if not requests:
