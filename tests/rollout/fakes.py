@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import JsonValue
 
@@ -463,6 +463,12 @@ class World:
             shield=self.clock.shield,
         )
 
+    def lasting(self) -> dict[int, object]:
+        """Return what no copy of this world needs of its own, because nobody changes it, by ``id``: a memo to copy with."""
+        settings = (*_SETTINGS.values(), self.state, *self.applied)
+        written = (*self.journal.records, *self.journal.kept, *self._history)
+        return {id(one): one for one in (OLD, NEW, *settings, *written)}
+
     # Traffic
 
     def count_requests(self) -> None:
@@ -894,3 +900,11 @@ class World:
     def run(self, color: Color, release: Release) -> GateVerdict:
         assert self.pods(color)[0].release_id == release.release_id
         return GateVerdict(gate="smoke", verdict=self.smoke, reason="set by the test")
+
+
+WorldT = TypeVar("WorldT", bound=World)
+
+
+def copy_of(world: WorldT) -> WorldT:
+    """Return a world that goes on alone from the same moment."""
+    return copy.deepcopy(world, world.lasting())

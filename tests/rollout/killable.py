@@ -1,17 +1,31 @@
 """A world of fakes whose controller can be killed at any record, or in any update."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+from pydantic import BaseModel
 
 from rollout.model.changes import EngineRun
 from rollout.model.records import Body
 from rollout.model.run import last_run
 from rollout.ports import Watch
-from tests.rollout.fakes import FakeJournal, World, green_weights
+from tests.rollout.fakes import FakeJournal, World, copy_of, green_weights
 
 
 class Killed(BaseException):
     """Stands for SIGKILL, which no handler in the process can catch."""
+
+
+@dataclass(frozen=True, order=True)
+class Kill:
+    """A moment of a kill: before or after a record, by its number in the process."""
+
+    at: int
+    before: bool
+
+    def __str__(self) -> str:
+        return f"{'before' if self.before else 'after'} {self.at}"
 
 
 class KillableJournal(FakeJournal):
@@ -23,13 +37,19 @@ class KillableJournal(FakeJournal):
         """The number of the record, counted in this process. None for no kill."""
         self.before = False
         self.written = 0
+        self.watch: Callable[[Kill], None] | None = None
+        """Called at every moment at which ``kill_at`` could kill."""
 
     def write(self, body: Body) -> None:
         self.written += 1
-        if self.written == self.kill_at and self.before:
-            raise Killed
+        self._perhaps_die(before=True)
         super().write(body)
-        if self.written == self.kill_at:
+        self._perhaps_die(before=False)
+
+    def _perhaps_die(self, *, before: bool) -> None:
+        if self.watch is not None:
+            self.watch(Kill(self.written, before))
+        if self.written == self.kill_at and self.before == before:
             raise Killed
 
     def reopen(self) -> None:
@@ -66,3 +86,50 @@ class KillableWorld(World):
         if how == "after":
             raise Killed
         return run
+
+
+Act = Callable[[KillableWorld], object]
+
+
+def kills(world: KillableWorld, act: Act) -> list[Kill]:
+    """Act, and return the kills at records that would have left different worlds behind.
+
+    Where nothing but the process has changed since the record before, a kill before a record leaves the same as a kill
+    after the one before it.
+    """
+    found, outlasting = list[Kill](), ""
+
+    def watch(kill: Kill) -> None:
+        nonlocal outlasting
+        now = _outlasting(world)
+        if not kill.before or now != outlasting:
+            found.append(kill)
+        outlasting = now
+
+    world.killable.watch = watch
+    act(world)
+    return found
+
+
+def killed_worlds(make: Callable[[], KillableWorld], act: Act) -> dict[Kill, KillableWorld]:
+    """Return what each kill at a record leaves behind, all from one run: it does not begin anew for each."""
+    world, left = make(), dict[Kill, KillableWorld]()
+
+    def watch(kill: Kill) -> None:
+        left[kill] = copied = copy_of(world)
+        copied.killable.watch = None
+
+    world.killable.watch = watch
+    act(world)
+    return left
+
+
+def _outlasting(world: KillableWorld) -> str:
+    """Describe what outlasts a process, besides the journal."""
+    lists = {name: len(value) for name, value in vars(world).items() if isinstance(value, list)}  # they only grow
+    others = {
+        name: id(value) if isinstance(value, BaseModel) else value
+        for name, value in vars(world).items()
+        if name not in lists and not isinstance(value, FakeJournal) and name != "_pods"
+    }
+    return repr((lists, others))

@@ -1,7 +1,8 @@
 """A rollout that is killed at any record or in any update is resumed from its records alone, or safely rolled back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache, partial
 from itertools import pairwise
 from typing import Any
 
@@ -17,8 +18,8 @@ from rollout.model.machine import UNTOUCHED, Phase, ReapRequested, Rollout, adva
 from rollout.model.plan import make_plan
 from rollout.model.records import Kind, Started, UpdateBegun
 from rollout.model.run import Run, last_run
-from tests.rollout.fakes import NEW, OLD, SERVICE, World, record
-from tests.rollout.killable import KillableWorld, Killed
+from tests.rollout.fakes import NEW, OLD, SERVICE, World, copy_of, record
+from tests.rollout.killable import Kill, KillableWorld, Killed, killed_worlds, kills
 
 pytestmark = pytest.mark.slow
 
@@ -57,23 +58,17 @@ def assert_sound(world: World, active: Color) -> None:
     assert len(world.pods(active)) == 2
 
 
-def records_of(make: Callable[[], KillableWorld], act: Callable[[World], object]) -> int:
-    world = make()
-    act(world)
-    return world.killable.written
-
-
 def bad() -> KillableWorld:
     """Return a world whose candidate fails from 25 % on."""
     world = KillableWorld()
-    count = world.clock.on_sleep
-
-    def fail() -> None:
-        count()
-        world.error_rate["green"] = 0.35 if world.weights["green"] >= 25 else world.error_rate["green"]
-
-    world.clock.on_sleep = fail
+    world.clock.on_sleep = partial(_fail_from_25, world, world.clock.on_sleep)
     return world
+
+
+def _fail_from_25(world: World, count: Callable[[], None]) -> None:
+    count()
+    if world.weights["green"] >= 25:
+        world.error_rate["green"] = 0.35
 
 
 def onto_blue() -> KillableWorld:
@@ -110,18 +105,18 @@ class Course:
     make: Callable[[], KillableWorld]
     outcome: Phase
     active: Color
-    records: int
+    kills: Sequence[Kill]
     updates: int
 
 
 def course(make: Callable[[], KillableWorld]) -> Course:
-    world = make()
-    outcome = begin(world).phase
+    world, ends = make(), list[Rollout]()
+    found = kills(world, lambda world: ends.append(begin(world)))
     return Course(
         make=make,
-        outcome=outcome,
+        outcome=ends[0].phase,
         active=world.config.read().active_color,
-        records=world.killable.written,
+        kills=found,
         updates=world.ups_begun,
     )
 
@@ -130,24 +125,24 @@ WORLDS = {"good": KillableWorld, "bad": bad, "onto blue": onto_blue, "over a for
 COURSES = {name: course(quiet(make)) for name, make in WORLDS.items()}
 
 
-@pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
+# The tests take the kills of one run after those of another.
+left_behind = lru_cache(maxsize=1)(killed_worlds)
+
+
 @pytest.mark.parametrize(
-    ("name", "at"),
+    ("name", "kill"),
     [
-        (name, at)
+        (name, kill)
         for name, course in COURSES.items()
-        for at in range(1, course.records + 1)
+        for kill in course.kills
         # The other courses differ in a few records only.
-        if name in ("good", "bad") or at % 3 == 0
+        if name in ("good", "bad") or kill.at % 3 == 0
     ],
+    ids=str,
 )
-def test_a_rollout_killed_at_any_record_ends_as_without_the_kill(name: str, at: int, before: bool) -> None:
+def test_a_rollout_killed_at_any_record_ends_as_without_the_kill(name: str, kill: Kill) -> None:
     course = COURSES[name]
-    world = course.make()
-    world.killable.kill_at, world.killable.before = at, before
-    with pytest.raises(Killed):
-        begin(world)
-    follow_up(world, course.outcome, course.active)
+    follow_up(copy_of(left_behind(course.make, begin)[kill]), course.outcome, course.active)
 
 
 @settings(max_examples=40)
@@ -210,9 +205,15 @@ def test_a_rollout_killed_in_the_middle_of_an_update_ends_as_without_the_kill(na
     follow_up(world, course.outcome, course.active)
 
 
-def reaping() -> KillableWorld:
+@cache
+def promoted() -> KillableWorld:
     world = quiet(KillableWorld)()
     begin(world)
+    return world
+
+
+def reaping() -> KillableWorld:
+    world = copy_of(promoted())
     world.clock.elapsed += 3600
     world.killable.reopen()
     world.ups_begun = 0
@@ -228,13 +229,9 @@ def assert_reaped(world: KillableWorld) -> None:
     assert world.journal.of("finished")[-1]["outcome"] == "reaped"
 
 
-@pytest.mark.parametrize("before", [True, False])
-@pytest.mark.parametrize("at", range(1, records_of(reaping, reap) + 1))
-def test_a_reap_killed_at_any_record_is_finished_by_the_next(at: int, before: bool) -> None:
-    world = reaping()
-    world.killable.kill_at, world.killable.before = at, before
-    with pytest.raises(Killed):
-        reap(world)
+@pytest.mark.parametrize("kill", kills(reaping(), reap), ids=str)
+def test_a_reap_killed_at_any_record_is_finished_by_the_next(kill: Kill) -> None:
+    world = copy_of(left_behind(reaping, reap)[kill])
     world.killable.reopen()
     assert not finished_run(world) or world.journal.of("finished")[-1]["outcome"] in ("reaped", "promoted")
     if world.journal.of("finished")[-1]["outcome"] != "reaped":
@@ -267,15 +264,14 @@ def starved() -> KillableWorld:
     rollout = {**world.config.values["rollout"], "gates": gates, **POLLS}
     world.config.values = {**world.config.values, "rollout": rollout}
     world.state = world.config.read()
-    count = world.clock.on_sleep
-
-    def starve() -> None:
-        count()
-        if world.weights["green"] >= 25 and not world.journal.of("woken"):
-            world.requests_per_second = 0.0
-
-    world.clock.on_sleep = starve
+    world.clock.on_sleep = partial(_starve_from_25, world, world.clock.on_sleep)
     return world
+
+
+def _starve_from_25(world: World, count: Callable[[], None]) -> None:
+    count()
+    if world.weights["green"] >= 25 and not world.journal.of("woken"):
+        world.requests_per_second = 0.0
 
 
 def feed(world: World) -> None:
@@ -318,13 +314,9 @@ def test_a_paused_rollout_can_be_rolled_back() -> None:
     assert_sound(world, "blue")
 
 
-@pytest.mark.parametrize("before", [True, False])
-@pytest.mark.parametrize("at", range(1, records_of(starved, begin) + 1))
-def test_a_rollout_with_a_pause_that_is_killed_at_any_record_ends_promoted(at: int, before: bool) -> None:
-    world = starved()
-    world.killable.kill_at, world.killable.before = at, before
-    with pytest.raises(Killed):
-        begin(world)
+@pytest.mark.parametrize("kill", kills(starved(), begin), ids=str)
+def test_a_rollout_with_a_pause_that_is_killed_at_any_record_ends_promoted(kill: Kill) -> None:
+    world = copy_of(left_behind(starved, begin)[kill])
     world.killable.reopen()
     if world.weights["green"] >= 25:
         feed(world)
