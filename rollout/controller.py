@@ -111,6 +111,10 @@ class Controller:
             first.append(TakenUp(plan=rollout.plan, release=release, resumed=resumed, **state_of(rollout)))
         if baseline is not None:
             first.append(Baseline(color=rollout.plan.outgoing, p95_seconds=baseline))
+        return self._follow(rollout, *first)
+
+    def _follow(self, rollout: Rollout, *first: Body) -> Rollout:
+        """Enter a phase, and go on from there to the end."""
         rollout = self._entered(rollout, *first)
         while (action := action_of(rollout)) is not None:
             before, rollout = rollout, self._moved(rollout, self._attempt(rollout, action))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from statistics import median
 
 from components.config.settings import ServiceSettings
@@ -107,6 +107,7 @@ class Gates:
         self._plan = plan
         self._settings = settings
         self._limits = settings.rollout.gates
+        self._price_of_replicas = cache(settings.price_of_replicas)  # every look asks for the same
         self._thresholds = Thresholds(
             minimum_requests=self._limits.minimum_requests, false_alarm_rate=self._limits.false_alarm_rate
         )
@@ -248,7 +249,7 @@ class Gates:
         settings = self._settings
         full = settings.color(color).replicas
         varies = settings.autoscaling is not None or settings.capacity is not None
-        prices = [settings.price_of_replicas(color, number) for number in (full, now.pods if varies else full)]
+        prices = [self._price_of_replicas(color, number) for number in (full, now.pods if varies else full)]
         if prices[0] is None or prices[1] is None:
             return None
         return Prices(at_full_size=prices[0], as_served=prices[1])

@@ -5,16 +5,17 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from rollout.controller import Controller, Subject
 from rollout.model.machine import Phase, ReapRequested, Rollout, advance
 from rollout.model.plan import make_plan
+from rollout.model.records import Body
 from tests.faults.cells import CELLS, STEPS, Cell, Fault, Lasting, Moment, Outcome, allowed
 from tests.faults.fake_faults import CANDIDATE, OUTGOING, SecondRamp, WeightMoved, stack_lock, ways
 from tests.faults.fake_world import Breakage, FaultyWorld
-from tests.rollout.fakes import NEW, SERVICE
+from tests.rollout.fakes import NEW, SERVICE, copy_together
 
 A_WHILE_SECONDS = 60.0
 ENDINGS = {
@@ -25,7 +26,9 @@ ENDINGS = {
     Phase.FAILED: Outcome.FAILED,
 }
 
-Drive = Callable[[FaultyWorld], Rollout]
+Drive = Callable[[FaultyWorld], tuple["Stepping", Rollout]]
+"""Returns what drives a rollout, and its first state."""
+Strikes = Callable[[str, int], bool]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +61,43 @@ class Reached:
         return phase == self.phase and self.step in (None, step)
 
 
+class _ReachedError(Exception):
+    """The moment has come."""
+
+    def __init__(self, rollout: Rollout, first: tuple[Body, ...]) -> None:
+        super().__init__()
+        self.rollout, self.first = rollout, first
+
+
+class Stepping(Controller):
+    """A controller that can stop at a moment and go on from it, as if it had not stopped."""
+
+    _stops: Strikes | None = None
+    _left: tuple[Rollout, tuple[Body, ...]] | None = None
+
+    def stop_at(self, rollout: Rollout, stops: Strikes) -> None:
+        """Run until a phase and a step begin at which ``stops`` returns true."""
+        self._stops = stops
+        try:
+            ended = self.run(rollout)
+        except _ReachedError as reached:
+            self._left = reached.rollout, reached.first
+        else:
+            raise AssertionError(f"the moment never came: the rollout ended {ended.phase} ({ended.reason})")
+        self._stops = None
+
+    def go_on(self) -> Rollout:
+        """Go on to the end."""
+        assert self._left is not None
+        rollout, first = self._left
+        return self._follow(rollout, *first)
+
+    def _entered(self, rollout: Rollout, *first: Body) -> Rollout:
+        if self._stops is not None and self._stops(rollout.phase, rollout.step):
+            raise _ReachedError(rollout, first)
+        return super()._entered(rollout, *first)
+
+
 def run_cell(cell: Cell, *, most: int | None = None) -> tuple[Trial, ...]:
     """Run the variants of a cell, each for a while and for good; at most about ``most`` of them."""
     return tuple(
@@ -80,13 +120,12 @@ def variants(cell: Cell, *, most: int | None = None) -> list[tuple[Reached, str]
 
 
 def _run(cell: Cell, lasting: Lasting, reached: Reached, name: str) -> Trial:
-    world = FaultyWorld()
+    world, controller = copy_together(*_at(reached))
     with tempfile.TemporaryDirectory() as folder, stack_lock(world, Path(folder)):
         breakage = ways(cell.fault, world, Path(folder))[name]
-        reached.prepare(world)
         lasts_seconds = A_WHILE_SECONDS if lasting is Lasting.A_WHILE else None
         world.break_at(breakage, reached.is_at, lasts_seconds=lasts_seconds)
-        rollout = reached.drive(world)
+        rollout = controller.go_on()
     outcome = ENDINGS.get(rollout.phase, Outcome.PAUSED)
     end = _End(cell=cell, lasting=lasting, world=world, breakage=breakage, rollout=rollout, outcome=outcome)
     return Trial(
@@ -97,6 +136,16 @@ def _run(cell: Cell, lasting: Lasting, reached: Reached, name: str) -> Trial:
         lost=round(world.lost),
         problems=tuple(end.problems()),
     )
+
+
+@cache
+def _at(reached: Reached) -> tuple[FaultyWorld, Stepping]:
+    """Return the world and its controller when the moment comes. Until then, nothing depends on the fault."""
+    world = FaultyWorld()
+    reached.prepare(world)
+    controller, rollout = reached.drive(world)
+    controller.stop_at(rollout, reached.is_at)
+    return world, controller
 
 
 # The moments
@@ -126,36 +175,36 @@ def _moments(moment: Moment) -> tuple[Reached, ...]:
             )
 
 
-def _ramp(world: FaultyWorld) -> Rollout:
+def _ramp(world: FaultyWorld) -> tuple[Stepping, Rollout]:
     settings = world.config.read()
     plan = make_plan(settings.idle_color, settings.rollout)
-    return Controller(world.ports(), Subject(service=SERVICE, release=NEW)).run(Rollout(plan=plan))
+    return Stepping(world.ports(), Subject(service=SERVICE, release=NEW)), Rollout(plan=plan)
 
 
-def _undo(world: FaultyWorld) -> Rollout:
+def _undo(world: FaultyWorld) -> tuple[Stepping, Rollout]:
     plan = make_plan(CANDIDATE, world.config.read().rollout)
     rollout = Rollout(plan=plan, phase=Phase.ROLLING_BACK, reason="asked for by an operator")
-    return Controller(world.ports(), Subject(service=SERVICE)).run(rollout)
+    return Stepping(world.ports(), Subject(service=SERVICE)), rollout
 
 
-def _reap(world: FaultyWorld) -> Rollout:
+def _reap(world: FaultyWorld) -> tuple[Stepping, Rollout]:
     done = Rollout(plan=make_plan(CANDIDATE, world.config.read().rollout), phase=Phase.DONE)
-    return Controller(world.ports(), Subject(service=SERVICE)).run(advance(done, ReapRequested()))
+    return Stepping(world.ports(), Subject(service=SERVICE)), advance(done, ReapRequested())
 
 
 def _fail_at_the_second_step(world: FaultyWorld) -> None:
-    count = world.clock.on_sleep
+    world.clock.on_sleep = partial(_fail_at_25, world, world.clock.on_sleep)
 
-    def fail() -> None:
-        count()
-        if world.weights[CANDIDATE] == 25:
-            world.error_rate[CANDIDATE] = 0.35
 
-    world.clock.on_sleep = fail
+def _fail_at_25(world: FaultyWorld, count: Callable[[], None]) -> None:
+    count()
+    if world.weights[CANDIDATE] == 25:
+        world.error_rate[CANDIDATE] = 0.35
 
 
 def _promote(world: FaultyWorld) -> None:
-    assert _ramp(world).phase is Phase.DONE
+    controller, rollout = _ramp(world)
+    assert controller.run(rollout).phase is Phase.DONE
 
 
 def _promote_and_wait(world: FaultyWorld) -> None:

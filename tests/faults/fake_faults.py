@@ -432,7 +432,7 @@ def ways(fault: Fault, world: FaultyWorld, folder: Path) -> dict[str, Breakage]:
         case Fault.STALE_CONFIG:
             return {
                 "": StaleConfig(
-                    words="config|splits|other changes|stale|settings|green_weight", former=world.config.values
+                    words="config|splits|other changes|stale|settings|green_weight", former=world.former
                 )
             }
         case Fault.DISK_FULL:

@@ -1,5 +1,6 @@
 """The fake world with faults: every call of a port passes through the current fault, and lost requests are counted."""
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -58,6 +59,9 @@ class Through:
     def __setattr__(self, name: str, value: object) -> None:
         setattr(self._port, name, value)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Through":
+        return Through(self._name, copy.deepcopy(self._port, memo), copy.deepcopy(self._hand, memo))
+
 
 @dataclass(kw_only=True)
 class Breakage:
@@ -104,6 +108,8 @@ class FaultyWorld(World):
         self._broken = False
         self._followed: list[tuple[float, dict[Color, int]]] = []
         super().__init__(**overrides)
+        self.former = self.config.values
+        """The config before the rollout."""
 
     def break_at(self, breakage: Breakage, strikes: Callable[[str, int], bool], *, lasts_seconds: float | None) -> None:
         """Start the fault when ``strikes`` returns true for an entered phase and step. Without a time it never ends."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from components.config.release.release import Release
 from components.config.sections.router_settings import LISTENER
@@ -255,10 +255,21 @@ def _settings(values: dict[str, Any]) -> ServiceSettings:
     text = repr(values)
     if (known := _SETTINGS.get(text)) is not None:
         return known
-    if len(_SETTINGS) == _MOST_SETTINGS:
+    if len(_SETTINGS) >= _MOST_SETTINGS:
         _SETTINGS.clear()
-    _SETTINGS[text] = settings = ServiceSettings.model_validate(copy.deepcopy(values))
+    _SETTINGS[text] = settings = _renumbered(values) or ServiceSettings.model_validate(copy.deepcopy(values))
     return settings
+
+
+def _renumbered(values: dict[str, Any]) -> ServiceSettings | None:
+    """Return a config as one that is known but for the number of its update: each attempt has another."""
+    serial = values.get("rollout_serial", 0)
+    if not isinstance(serial, int) or serial <= 0:
+        return None
+    try:
+        return _settings({**values, "rollout_serial": 0}).model_copy(update={"rollout_serial": serial})
+    except ValidationError:
+        return None  # the message shows the whole config
 
 
 @dataclass
@@ -458,16 +469,26 @@ class World:
             approvals=self,
             hooks=self.hooks,
             rule_changed_at=rule_changed_at,
-            drills=lambda: self.drills,
-            start_seconds=lambda: self.measured_start_seconds,
+            drills=self._drill_history,
+            start_seconds=self._start_seconds,
             shield=self.clock.shield,
         )
 
-    def lasting(self) -> dict[int, object]:
-        """Return what no copy of this world needs of its own, because nobody changes it, by ``id``: a memo to copy with."""
+    # Methods, because a copy of the world has its own.
+
+    def _drill_history(self) -> DrillHistory:
+        return self.drills
+
+    def _start_seconds(self) -> float | None:
+        return self.measured_start_seconds
+
+    def memo(self) -> dict[int, object]:
+        """Return what a copy of this world need not copy, by ``id``: entries that nobody changes, in lists that grow."""
         settings = (*_SETTINGS.values(), self.state, *self.applied)
         written = (*self.journal.records, *self.journal.kept, *self._history)
-        return {id(one): one for one in (OLD, NEW, *settings, *written)}
+        lists: list[list[Any]] = [self.journal.records, self.journal.kept, self.applied, self.ups]
+        lists += [self._history, self._counted_at_seconds, self.route.asked, self.route.times]
+        return {id(one): one for one in (OLD, NEW, *settings, *written)} | {id(one): one.copy() for one in lists}
 
     # Traffic
 
@@ -903,8 +924,14 @@ class World:
 
 
 WorldT = TypeVar("WorldT", bound=World)
+OtherT = TypeVar("OtherT")
 
 
 def copy_of(world: WorldT) -> WorldT:
     """Return a world that goes on alone from the same moment."""
-    return copy.deepcopy(world, world.lasting())
+    return copy.deepcopy(world, world.memo())
+
+
+def copy_together(world: WorldT, other: OtherT) -> tuple[WorldT, OtherT]:
+    """Return a world, and what acts in it, that go on alone from the same moment."""
+    return copy.deepcopy((world, other), world.memo())
