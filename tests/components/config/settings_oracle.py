@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -77,6 +78,7 @@ def _scalar(item: type[BaseModel] | None, value: Json) -> Json:
     return json.loads(value) if isinstance(value, str) and re.fullmatch(number, value) else value
 
 
+@cache
 def _model(name: str, annotation: Any) -> type[BaseModel] | None:
     """The model of an object, if its names are fixed."""
     options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else [annotation]
@@ -145,12 +147,24 @@ def _violations(model: type[BaseModel], values: Json, path: Path = ()) -> Iterat
             yield from ((*path, *one.path) for one in error["ctx"]["violations"])
 
 
+_ERRORS: dict[tuple[type[BaseModel], str], list[Any]] = {}
+_MOST_ERRORS = 2000
+
+
 def _errors(model: type[BaseModel], values: Json) -> list[Any]:
+    """What a model has against values. Most objects of a changed config are those of the unchanged one."""
+    asked = model, repr(values)
+    if (known := _ERRORS.get(asked)) is not None:
+        return known
+    if len(_ERRORS) == _MOST_ERRORS:
+        _ERRORS.clear()
+    found: list[Any] = []
     try:
         model.model_validate(values)
     except ValidationError as error:
-        return list(error.errors())
-    return []
+        found = list(error.errors())
+    _ERRORS[asked] = found
+    return found
 
 
 def _accepts(model: type[BaseModel], name: str, value: Json) -> bool:
