@@ -431,9 +431,7 @@ def ways(fault: Fault, world: FaultyWorld, folder: Path) -> dict[str, Breakage]:
             }
         case Fault.STALE_CONFIG:
             return {
-                "": StaleConfig(
-                    words="config|splits|other changes|stale|settings|green_weight", former=world.former
-                )
+                "": StaleConfig(words="config|splits|other changes|stale|settings|green_weight", former=world.former)
             }
         case Fault.DISK_FULL:
             return {"": DiskFull(words="No space left")}

@@ -1,6 +1,7 @@
 """Faults with an autoscaler, in the fake world: while floors rise before a weight, and while they are handed back."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from components.domain.naming import Color
@@ -27,7 +28,11 @@ class FaultyFloors(FaultyWorld, ScaledWorld):
 
 
 def _fail_late(world: FaultyFloors) -> None:
-    world.at_weight(75, lambda: world.error_rate.__setitem__(CANDIDATE, 0.35))
+    world.at_weight(75, partial(_fail, world))
+
+
+def _fail(world: FaultyFloors) -> None:
+    world.error_rate[CANDIDATE] = 0.35
 
 
 def _too_few(world: FaultyFloors) -> Iterator[str]:

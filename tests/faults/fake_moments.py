@@ -3,21 +3,21 @@
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from components.config.settings import ServiceSettings
 from components.domain.naming import Color
-from rollout.controller import Controller, Subject
+from rollout.controller import Subject
 from rollout.model.machine import Phase, Rollout
 from rollout.model.plan import Plan
 from tests.faults.cells import Fault, Lasting
-from tests.faults.fake_cells import A_WHILE_SECONDS
+from tests.faults.fake_cells import A_WHILE_SECONDS, Stepping
 from tests.faults.fake_faults import CANDIDATE, OUTGOING, PodsFail, StaleConfig, stack_lock, ways
 from tests.faults.fake_world import Breakage, FaultyWorld
-from tests.rollout.fakes import NEW, SERVICE
+from tests.rollout.fakes import NEW, SERVICE, copy_together
 
 _MOST_LOST = 100
 """Requests that failing pods may lose before the next look at them: for a few seconds, a colour's only replica's."""
@@ -55,6 +55,7 @@ class Trials(Generic[WorldT]):
     """Yield what is wrong however the rollout ended."""
     wrong_at_the_end: Callable[[WorldT, Color, Rollout], Iterator[str]]
     """Yield what is wrong with a colour to which all traffic went at the end."""
+    _reached: dict[str, tuple[WorldT, Stepping]] = field(default_factory=dict[str, tuple[WorldT, Stepping]], init=False)
 
     def run(self, fault: Fault, *, most: int | None = None) -> Iterator[MomentTrial]:
         """Try each variant of a fault at each moment, for a while and for good; at most about ``most`` of them."""
@@ -66,16 +67,24 @@ class Trials(Generic[WorldT]):
         for moment, name, lasting in every[list(Fault).index(fault) % one_in :: one_in]:
             yield self._run(fault, moment, name, lasting)
 
+    def _at(self, moment: str) -> tuple[WorldT, Stepping]:
+        """Return the world and its controller when the moment comes. Until then, nothing depends on the fault."""
+        if moment not in self._reached:
+            world = self.world()
+            if moment == "on the way back":
+                self.fail(world)
+            controller = Stepping(world.ports(), Subject(service=SERVICE, release=NEW))
+            controller.stop_at(Rollout(plan=self.plan(world.config.read())), self.moments[moment])
+            self._reached[moment] = world, controller
+        return self._reached[moment]
+
     def _run(self, fault: Fault, moment: str, name: str, lasting: Lasting) -> MomentTrial:
-        world = self.world()
-        if moment == "on the way back":
-            self.fail(world)
+        world, controller = copy_together(*self._at(moment))
         with tempfile.TemporaryDirectory() as folder, stack_lock(world, Path(folder)):
             breakage = ways(fault, world, Path(folder))[name]
             lasts_seconds = A_WHILE_SECONDS if lasting is Lasting.A_WHILE else None
             world.break_at(breakage, self.moments[moment], lasts_seconds=lasts_seconds)
-            plan = self.plan(world.config.read())
-            rollout = Controller(world.ports(), Subject(service=SERVICE, release=NEW)).run(Rollout(plan=plan))
+            rollout = controller.go_on()
         return MomentTrial(
             fault=fault,
             moment=moment,

@@ -1,6 +1,7 @@
 """Faults on a ladder, in the fake world: while the colours change places on the way up, and on the way back."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from components.domain.naming import COLORS, Color
@@ -48,14 +49,13 @@ class FaultyLadder(FaultyWorld):
 
 
 def _fail_at_the_top(world: FaultyLadder) -> None:
-    count = world.clock.on_sleep
+    world.clock.on_sleep = partial(_fail_at_100, world, world.clock.on_sleep)
 
-    def fail() -> None:
-        count()
-        if world.weights[CANDIDATE] == 100:
-            world.error_rate[CANDIDATE] = 0.35
 
-    world.clock.on_sleep = fail
+def _fail_at_100(world: FaultyLadder, count: Callable[[], None]) -> None:
+    count()
+    if world.weights[CANDIDATE] == 100:
+        world.error_rate[CANDIDATE] = 0.35
 
 
 def _too_many(world: FaultyLadder) -> Iterator[str]:

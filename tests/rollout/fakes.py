@@ -7,6 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from types import FunctionType
 from typing import Any, TypeVar
 
 from pydantic import JsonValue, ValidationError
@@ -483,12 +484,14 @@ class World:
         return self.measured_start_seconds
 
     def memo(self) -> dict[int, object]:
-        """Return what a copy of this world need not copy, by ``id``: entries that nobody changes, in lists that grow."""
+        """Return what ``deepcopy`` need not copy of this world: what nobody changes, in lists that only grow."""
+        assert not isinstance(self.clock.on_sleep, FunctionType), "a function would act in the first world"
         settings = (*_SETTINGS.values(), self.state, *self.applied)
         written = (*self.journal.records, *self.journal.kept, *self._history)
         lists: list[list[Any]] = [self.journal.records, self.journal.kept, self.applied, self.ups]
         lists += [self._history, self._counted_at_seconds, self.route.asked, self.route.times]
-        return {id(one): one for one in (OLD, NEW, *settings, *written)} | {id(one): one.copy() for one in lists}
+        shared: dict[int, object] = {id(one): one for one in (OLD, NEW, *settings, *written)}
+        return shared | {id(one): one.copy() for one in lists}
 
     # Traffic
 

@@ -1,7 +1,8 @@
 """Rollouts whose colours an autoscaler resizes: floors rise before traffic moves, and are handed back afterwards."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -91,20 +92,28 @@ class ScaledWorld(KillableWorld):
 
     def at_weight(self, green_weight: int, act: Callable[[], None]) -> None:
         """Do something as soon as the rule has this weight."""
-        count, done = self.clock.on_sleep, False
-
-        def look() -> None:
-            nonlocal done
-            count()
-            if not done and self.weights["green"] == green_weight:
-                done = True
-                act()
-
-        self.clock.on_sleep = look
+        self.clock.on_sleep = _AtWeight(self, green_weight, self.clock.on_sleep, act)
 
     @property
     def floors(self) -> list[tuple[Color, int]]:
         return [(one.color, one.floor) for record in self.journal.kept if isinstance(one := record.body, FloorMoved)]
+
+
+@dataclass
+class _AtWeight:
+    """Acts after a sleep, once. Not a function, because the copy of a world needs its own."""
+
+    world: ScaledWorld
+    green_weight: int
+    count: Callable[[], None]
+    act: Callable[[], None]
+    done: bool = False
+
+    def __call__(self) -> None:
+        self.count()
+        if not self.done and self.world.weights["green"] == self.green_weight:
+            self.done = True
+            self.act()
 
 
 def ramp(world: ScaledWorld) -> Rollout:
@@ -127,11 +136,12 @@ def agree(world: ScaledWorld) -> bool:
 
 
 def double(world: ScaledWorld) -> Callable[[], None]:
-    def act() -> None:
-        world.busy *= 2
-        world.requests_per_second *= 2
+    return partial(_double, world)
 
-    return act
+
+def _double(world: ScaledWorld) -> None:
+    world.busy *= 2
+    world.requests_per_second *= 2
 
 
 def test_the_candidate_begins_with_what_serves_and_neither_colour_falls_below_until_the_promotion() -> None:
