@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -88,10 +88,10 @@ class KillableWorld(World):
         return run
 
 
-Act = Callable[[KillableWorld], object]
+KillableT = TypeVar("KillableT", bound=KillableWorld)
 
 
-def kills(world: KillableWorld, act: Act) -> list[Kill]:
+def kills(world: KillableT, act: Callable[[KillableT], object]) -> list[Kill]:
     """Act, and return the kills at records that would have left different worlds behind.
 
     Where nothing but the process has changed since the record before, a kill before a record leaves the same as a kill
@@ -111,9 +111,9 @@ def kills(world: KillableWorld, act: Act) -> list[Kill]:
     return found
 
 
-def killed_worlds(make: Callable[[], KillableWorld], act: Act) -> dict[Kill, KillableWorld]:
+def killed_worlds(make: Callable[[], KillableT], act: Callable[[KillableT], object]) -> dict[Kill, KillableT]:
     """Return what each kill at a record leaves behind, all from one run: it does not begin anew for each."""
-    world, left = make(), dict[Kill, KillableWorld]()
+    world, left = make(), dict[Kill, KillableT]()
 
     def watch(kill: Kill) -> None:
         left[kill] = copied = copy_of(world)

@@ -1,6 +1,7 @@
 """Rollouts where both colours share too few places for two full sizes: up the ladder, and back in waves."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -22,7 +23,7 @@ from rollout.ports import Watch
 from rollout.report.read import report_of
 from rollout.steps.rollback import candidate_to_undo
 from tests.rollout.fakes import NEW, OLD, SERVICE, World, release
-from tests.rollout.killable import KillableWorld, Killed
+from tests.rollout.killable import Kill, KillableWorld, Killed, killed_worlds
 from tests.rollout.test_commands import session
 
 SHARED: dict[str, Any] = {
@@ -113,15 +114,14 @@ def resume(world: SurgeWorld) -> Rollout:
 def failing_at(green_weight: int, **overrides: Any) -> SurgeWorld:
     """Return a world whose candidate fails at this weight."""
     world = SurgeWorld(**overrides)
-    count = world.clock.on_sleep
-
-    def fail() -> None:
-        count()
-        if world.weights["green"] == green_weight:
-            world.error_rate["green"] = 0.35
-
-    world.clock.on_sleep = fail
+    world.clock.on_sleep = partial(_fail_at, world, green_weight, world.clock.on_sleep)
     return world
+
+
+def _fail_at(world: SurgeWorld, green_weight: int, count: Callable[[], None]) -> None:
+    count()
+    if world.weights["green"] == green_weight:
+        world.error_rate["green"] = 0.35
 
 
 def assert_kept_within(world: SurgeWorld) -> None:
@@ -426,13 +426,10 @@ def test_a_rollout_killed_while_the_colours_change_places_ends_as_without_the_ki
     ramp(whole)
     places = [number for number, one in enumerate(whole.journal.kept, 1) if one.phase in CHANGING]
     assert len(places) > 20
+    left = killed_worlds(partial(quiet, make), ramp)
     for place, at in enumerate(places):
         if place % 3 == 0:  # the kills at all of them take minutes
-            world = quiet(make)
-            world.killable.kill_at, world.killable.before = at, place % 2 == 0
-            with pytest.raises(Killed):
-                ramp(world)
-            finish(world, outcome)
+            finish(left[Kill(at, before=place % 2 == 0)], outcome)
 
 
 @pytest.mark.slow
