@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ _PORTS = range(20000, 30000)
 _CLAIM_ADDRESS = "127.255.0.1"  # Pods are on 127.64.0.0/10.
 _claims: list[socket.socket] = []
 _LOG_TAIL_CHARACTERS = 600
+_STACK_IN_JSON = re.compile(r',"stacktrace":"(?:[^"\\]|\\.)*"')
 
 
 class ProcessError(Exception):
@@ -167,7 +169,10 @@ class Process:
         return True
 
     def _log_tail(self) -> str:
-        lines = self.log.read_text(errors="replace")[-_LOG_TAIL_CHARACTERS:].splitlines()
+        # A Go program writes its reason before the stacks of its threads, and perhaps one more in the reason's line.
+        text, _, _ = self.log.read_text(errors="replace").partition("\ngoroutine ")
+        text = _STACK_IN_JSON.sub("", text)
+        lines = text[-_LOG_TAIL_CHARACTERS:].splitlines()
         return " | ".join(line.strip() for line in lines if line.strip()) or "no output"
 
 

@@ -147,6 +147,7 @@ def test_a_full_disk_ends_up_with_a_one_line_error(environment: Mapping[str, str
     assert answer.returncode == 2
     assert answer.stdout == ""
     assert "Traceback" not in answer.stderr
+    assert "error: etcd ended with code" in answer.stderr
     assert [line for line in answer.stderr.splitlines() if line.startswith("error: ")] == answer.stderr.splitlines()[
         -1:
     ]

@@ -43,6 +43,22 @@ def test_an_end_before_readiness_is_an_error_with_the_end_of_the_log(tmp_path: P
         process.wait_until(lambda: False, timeout_seconds=5)
 
 
+def test_the_reason_of_a_go_program_is_not_lost_in_its_stacks(tmp_path: Path) -> None:
+    said = [
+        r'{"level":"panic","msg":"no WAL","error":"write wal: file too large","stacktrace":"a \"b\"\n\tc.go:1"}',
+        "panic: no WAL",
+        "",
+        "goroutine 1 [running]:",
+        "main.main()" * 100,
+    ]
+    (tmp_path / "log").write_text("\n".join(said))
+    process = start("exit 2", tmp_path / "log")
+    with pytest.raises(ProcessError) as raised:
+        process.wait_until(lambda: False, timeout_seconds=5)
+    reason = '{"level":"panic","msg":"no WAL","error":"write wal: file too large"} | panic: no WAL'
+    assert str(raised.value) == f"child ended with code 2: {reason}"
+
+
 def test_a_process_that_is_not_ready_in_time_is_an_error(tmp_path: Path) -> None:
     process = start("sleep 60", tmp_path / "log")
     with pytest.raises(ProcessError, match=r"not ready after 0.1 s: no output"):
