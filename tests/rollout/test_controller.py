@@ -670,7 +670,7 @@ def fill_the_disk(world: World, when: Callable[[str], bool]) -> list[str]:
     return lost
 
 
-@pytest.mark.parametrize("failing", ["phase", "weight", "verdict", "decision", "rule"])
+@pytest.mark.parametrize("failing", ["phase", "weight", "result", "verdict", "decision", "rule"])
 def test_a_journal_that_cannot_be_written_ends_the_ramp_and_the_way_back_goes_on_without_it(failing: str) -> None:
     world = World()
     if failing == "decision":
