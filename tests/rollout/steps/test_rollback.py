@@ -84,6 +84,31 @@ def test_an_update_that_writes_the_old_weight_after_us_is_undone() -> None:
     assert world.interrupted == 1
 
 
+@pytest.mark.parametrize("other", ["was interrupted", "has the lock"])
+def test_a_weight_that_another_update_writes_is_taken_back_while_it_still_runs(other: str) -> None:
+    world = at_25()
+    began, written, left = world.clock.elapsed, list[float](), list[float]()
+
+    def write_once() -> None:
+        elapsed = world.clock.elapsed - began
+        world.stack_locked = other == "has the lock" and elapsed < 20
+        if not written:
+            written.append(elapsed)
+            world.weights = {"blue": 75, "green": 25}
+        elif world.weights["green"]:
+            left.append(elapsed)
+
+    world.stack_locked = other == "has the lock"
+    world.clock.on_sleep = write_once
+    world.is_running = lambda: (  # pyright: ignore[reportAttributeAccessIssue]
+        other == "was interrupted" and world.clock.elapsed < began + 20
+    )
+    restore(world)
+    assert written[0] < 10
+    assert len(left) <= 1  # the next look takes it back
+    assert world.weights["green"] == world.state.green_weight == 0
+
+
 def test_when_all_agree_already_nothing_is_updated() -> None:
     world = World(**BOTH)
     restore(world)
