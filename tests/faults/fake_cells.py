@@ -193,13 +193,7 @@ def _reap(world: FaultyWorld) -> tuple[Stepping, Rollout]:
 
 
 def _fail_at_the_second_step(world: FaultyWorld) -> None:
-    world.clock.on_sleep = partial(_fail_at_25, world, world.clock.on_sleep)
-
-
-def _fail_at_25(world: FaultyWorld, count: Callable[[], None]) -> None:
-    count()
-    if world.weights[CANDIDATE] == 25:
-        world.error_rate[CANDIDATE] = 0.35
+    world.fail_at(CANDIDATE, 25)
 
 
 def _promote(world: FaultyWorld) -> None:

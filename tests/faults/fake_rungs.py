@@ -1,7 +1,6 @@
 """Faults on a ladder, in the fake world: while the colours change places on the way up, and on the way back."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 from components.domain.naming import COLORS, Color
@@ -49,13 +48,7 @@ class FaultyLadder(FaultyWorld):
 
 
 def _fail_at_the_top(world: FaultyLadder) -> None:
-    world.clock.on_sleep = partial(_fail_at_100, world, world.clock.on_sleep)
-
-
-def _fail_at_100(world: FaultyLadder, count: Callable[[], None]) -> None:
-    count()
-    if world.weights[CANDIDATE] == 100:
-        world.error_rate[CANDIDATE] = 0.35
+    world.fail_at(CANDIDATE, 100)
 
 
 def _too_many(world: FaultyLadder) -> Iterator[str]:

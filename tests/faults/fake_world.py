@@ -111,6 +111,15 @@ class FaultyWorld(World):
         self.former = self.config.values
         """The config before the rollout."""
 
+    def fail_at(self, color: Color, weight: int) -> None:
+        """Let a colour fail requests from the first look on at which it has this weight."""
+        self.clock.on_sleep = partial(self._fail_if_at, color, weight, self.clock.on_sleep)
+
+    def _fail_if_at(self, color: Color, weight: int, count: Callable[[], None]) -> None:
+        count()
+        if self.weights[color] == weight:
+            self.error_rate[color] = 0.35
+
     def break_at(self, breakage: Breakage, strikes: Callable[[str, int], bool], *, lasts_seconds: float | None) -> None:
         """Start the fault when ``strikes`` returns true for an entered phase and step. Without a time it never ends."""
         self._breakage, self._strikes, self._lasts_seconds = breakage, strikes, lasts_seconds

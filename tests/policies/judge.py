@@ -102,11 +102,9 @@ _READY: Final[dict[int, tuple[Declared, Shown]]] = {}
 def _shown(resource: Declared) -> Shown:
     """Make a resource ready once: most cases differ from a stack that all share in a resource or two."""
     # The resource is kept too, so that no other one gets its id.
-    kept, ready = _READY.get(id(resource), (None, None))
-    if kept is not resource or ready is None:
-        ready = Shown.of(resource)
-        _READY[id(resource)] = resource, ready
-    return ready
+    if id(resource) not in _READY:
+        _READY[id(resource)] = resource, Shown.of(resource)
+    return _READY[id(resource)][1]
 
 
 def _judged(
