@@ -1,16 +1,13 @@
 """A test's own AWS: moto over HTTP, served from the test's process."""
 
 import logging
-import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 from moto.moto_api._internal.models import moto_api_backend
 from moto.server import ThreadedMotoServer
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+from rehearsal.aws.moto.api_server import one_at_a_time
 
 
 @contextmanager
@@ -26,20 +23,9 @@ def moto_server() -> Generator[str]:
     server.start()
     served = server._server  # pyright: ignore[reportPrivateUsage]
     assert served is not None
-    served.app = _one_at_a_time(served.app)
+    served.app = one_at_a_time(served.app)
     host, port = server.get_host_and_port()
     try:
         yield f"http://{host}:{port}"
     finally:
         server.stop()
-
-
-def _one_at_a_time(app: "WSGIApplication") -> "WSGIApplication":
-    """Return an app that answers one request after the other: moto checks a condition and writes in two steps."""
-    lock = threading.Lock()
-
-    def serialized(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        with lock:
-            return app(environ, start_response)
-
-    return serialized

@@ -3,7 +3,6 @@
 moto starts any instance, knows no scaling activities, and finds every node group healthy.
 """
 
-import threading
 import uuid
 from collections import deque
 from collections.abc import Mapping
@@ -39,13 +38,12 @@ class _Group:
 
 
 class Launches:
-    """The launches of all node groups. moto's threads call it."""
+    """The launches of all node groups. Only moto's requests call it, one at a time."""
 
     def __init__(self, faults: Faults) -> None:
         """Let launches fail as the faults say."""
         self._faults = faults
         self._groups: dict[str, _Group] = {}
-        self._lock = threading.Lock()
 
     def begin(self, group: str, instance_type: str) -> None:
         """Record a launch.
@@ -59,35 +57,32 @@ class Launches:
             f"Could not launch On-Demand Instances. {code} - {message} Launching EC2 instance failed." if code else ""
         )
         now = datetime.now(UTC)
-        with self._lock:
-            known = self._groups.setdefault(group, _Group())
-            known.activities.appendleft(
-                {
-                    "ActivityId": str(uuid.uuid4()),
-                    "AutoScalingGroupName": group,
-                    "Description": "Launching a new EC2 instance",
-                    "Cause": "An instance was started in response to a difference between desired and actual capacity.",
-                    "StartTime": now,
-                    "EndTime": now,
-                    "StatusCode": "Failed" if code else "Successful",
-                    **({"StatusMessage": status_message} if code else {}),
-                    "Progress": 100,
-                }
-            )
-            issue = {"code": "AsgInstanceLaunchFailures", "message": status_message, "resourceIds": [group]}
-            known.issue = issue if code else None
+        known = self._groups.setdefault(group, _Group())
+        known.activities.appendleft(
+            {
+                "ActivityId": str(uuid.uuid4()),
+                "AutoScalingGroupName": group,
+                "Description": "Launching a new EC2 instance",
+                "Cause": "An instance was started in response to a difference between desired and actual capacity.",
+                "StartTime": now,
+                "EndTime": now,
+                "StatusCode": "Failed" if code else "Successful",
+                **({"StatusMessage": status_message} if code else {}),
+                "Progress": 100,
+            }
+        )
+        issue = {"code": "AsgInstanceLaunchFailures", "message": status_message, "resourceIds": [group]}
+        known.issue = issue if code else None
         if code:
             raise EC2ClientError(code, message)
 
     def activities(self, group: str) -> list[dict[str, Any]]:
         """Return the launches of a group, newest first."""
-        with self._lock:
-            return list(self._groups[group].activities) if group in self._groups else []
+        return list(self._groups[group].activities) if group in self._groups else []
 
     def issue(self, group: str) -> dict[str, Any] | None:
         """Return what EKS says is wrong with a group. None when it is healthy."""
-        with self._lock:
-            return self._groups[group].issue if group in self._groups else None
+        return self._groups[group].issue if group in self._groups else None
 
 
 def install(faults: Faults) -> None:

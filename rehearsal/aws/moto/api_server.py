@@ -5,12 +5,15 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
 from rehearsal.aws.faults import Faults
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
@@ -30,7 +33,7 @@ class QuietHandler(MotoRequestHandler):
 class FaultyApi:
     """A WSGI application that answers some calls with an injected fault and passes on the others."""
 
-    def __init__(self, application: DomainDispatcherApplication, faults: Faults) -> None:
+    def __init__(self, application: "WSGIApplication", faults: Faults) -> None:
         self._application = application
         self._faults = faults
 
@@ -46,6 +49,21 @@ class FaultyApi:
             if draw < faults.api_throttle_fraction + faults.api_error_fraction:
                 return _fault(start_response, service, "500 Internal Server Error", "InternalFailure", "Injected fault")
         return self._application(environ, start_response)
+
+
+def one_at_a_time(application: "WSGIApplication") -> "WSGIApplication":
+    """Return an application that answers one request after the other.
+
+    Each connection has a thread of its own, and moto has no locks: it goes through its roles while another request adds
+    one, and checks a condition and writes in two steps.
+    """
+    lock = threading.Lock()
+
+    def serial(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        with lock:
+            return application(environ, start_response)
+
+    return serial
 
 
 def _service(environ: dict[str, Any]) -> str | None:
@@ -71,6 +89,6 @@ def _fault(start_response: StartResponse, service: str, status: str, code: str, 
 
 def start_api_server(port: int, faults: Faults) -> None:
     """Serve the API in daemon threads, one per connection, until the process ends."""
-    application = FaultyApi(DomainDispatcherApplication(create_backend_app), faults)
+    application = FaultyApi(one_at_a_time(DomainDispatcherApplication(create_backend_app)), faults)
     server = make_server("127.0.0.1", port, application, threaded=True, request_handler=QuietHandler)
     threading.Thread(target=server.serve_forever, name="aws-api", daemon=True).start()

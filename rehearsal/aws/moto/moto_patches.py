@@ -3,7 +3,6 @@
 import functools
 import math
 import os
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -380,17 +379,14 @@ def _patch_room() -> None:
 
 
 def _patch_mutations(account: Account) -> None:
-    """Report every change to the data plane, in order. moto serves each connection in its own thread without a lock,
-    so this makes one change at a time."""
-    lock = threading.RLock()
+    """Report every change to the data plane, in order: the API answers one request at a time."""
 
     def observed(change: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(change)
         def changed(self: elbv2.ELBv2Backend, *args: Any, **kwargs: Any) -> Any:
-            with lock:
-                result = change(self, *args, **kwargs)
-                account.changed(self, time.time())
-                return result
+            result = change(self, *args, **kwargs)
+            account.changed(self, time.time())
+            return result
 
         return changed
 
