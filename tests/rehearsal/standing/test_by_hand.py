@@ -1,66 +1,37 @@
 """Worlds that stay up: typed commands work, two worlds do not interfere, and nothing is left after any end."""
 
-import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 import pytest
 
-from rehearsal.system.project import PROJECT_FOLDER
+from rehearsal.kube.client import KubeClient
+from rehearsal.load.live import last_snapshot
+from rehearsal.load.records import open_streams, summarize
+from rehearsal.report.result import read_requests
+from rehearsal.standing.worlds import Worlds
+from rehearsal.world.checkout import SERVICE
 from rehearsal.world.hold import keeper_of
 from rehearsal.world.leftovers import left_running, own_processes
-from rehearsal.world.settings import OUT_VARIABLE
+from rehearsal.world.settings import OUT_VARIABLE, RehearsalSettings
+from rehearsal.world.world import World
+from tests.rehearsal.standing.commands import Text, folder, rehearsal, wait_until_nothing_is_left
 
 pytestmark = pytest.mark.timeout(600)
-
-REHEARSAL = (sys.executable, "-m", "rehearsal")
-UP_TIMEOUT_SECONDS = 180
-Text = subprocess.CompletedProcess[str]
-
-
-@pytest.fixture(scope="module")
-def environment(
-    control_plane_binaries: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Generator[Mapping[str, str]]:
-    """The environment of a person with built binaries and their own out folder. No world outlives the tests."""
-    assert control_plane_binaries
-    out = tmp_path_factory.mktemp("by-hand")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("REHEARSAL_")}
-    cache = {name: os.environ[name] for name in ("REHEARSAL_CACHE_DIR",) if name in os.environ}
-    # Other tests may run on the same two cores, so send little traffic.
-    traffic = {"REHEARSAL_REQUESTS_PER_SECOND": "20", "REHEARSAL_OPEN_STREAMS": "40"}
-    chosen = kept | cache | traffic | {OUT_VARIABLE: str(out)}
-    yield chosen
-    rehearsal(chosen, "down", "--all")
-    assert left_running(out / "worlds") == []
 
 
 @pytest.fixture(scope="module")
 def exports(environment: Mapping[str, str]) -> str:
     """The output of `up` for the world `demo`."""
     return rehearsal(environment, "up", "--world", "demo").stdout
-
-
-def rehearsal(environment: Mapping[str, str], *arguments: str, status: int = 0) -> Text:
-    answer = subprocess.run(
-        [*REHEARSAL, *arguments],
-        env=environment,
-        cwd=PROJECT_FOLDER,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=UP_TIMEOUT_SECONDS,
-    )
-    assert answer.returncode == status, answer
-    return answer
 
 
 def typed(exports: str, line: str, environment: Mapping[str, str]) -> Text:
@@ -70,81 +41,6 @@ def typed(exports: str, line: str, environment: Mapping[str, str]) -> Text:
     answer = subprocess.run(shell, env=environment, capture_output=True, text=True, check=False, timeout=300)
     assert answer.returncode == 0, answer.stdout + answer.stderr
     return answer
-
-
-def folder(environment: Mapping[str, str], name: str) -> Path:
-    return Path(environment[OUT_VARIABLE]) / "worlds" / name
-
-
-def wait_until_nothing_is_left(world: Path) -> None:
-    # The world's end is seen between two steps of its start; beside other tests, one took over 30 seconds.
-    deadline = time.monotonic() + 90
-    while left := left_running(world):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.1)
-
-
-@contextlib.contextmanager
-def building(environment: Mapping[str, str], name: str, lines: int) -> Generator["subprocess.Popen[str]"]:
-    """Run `up` until it has printed this many lines."""
-    command = [*REHEARSAL, "up", "--world", name]
-    with subprocess.Popen(
-        command,
-        env=environment,
-        cwd=PROJECT_FOLDER,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            for _ in range(lines):
-                assert stream(process.stderr).readline()
-            yield process
-        finally:
-            process.kill()
-
-
-def stream(pipe: IO[str] | None) -> IO[str]:
-    assert pipe is not None
-    return pipe
-
-
-# These come before the tests that keep a world up: it takes a quarter of a core even while nothing is asked of it.
-
-
-@pytest.mark.parametrize(("lines", "number"), [(1, signal.SIGINT), (2, signal.SIGTERM), (2, signal.SIGHUP)])
-def test_an_interrupted_up_leaves_nothing(environment: Mapping[str, str], lines: int, number: signal.Signals) -> None:
-    with building(environment, "broken", lines) as process:
-        process.send_signal(number)
-        assert process.wait(60) == 130
-        assert stream(process.stdout).read() == ""
-        assert "stopped; nothing of the world is left" in stream(process.stderr).read()
-    assert left_running(folder(environment, "broken")) == []
-    assert not folder(environment, "broken").exists()
-
-
-def test_a_killed_up_ends_its_world(environment: Mapping[str, str]) -> None:
-    # Then the kernel terminates the keeper, and nobody else removes the world.
-    with building(environment, "broken", 2) as process:
-        process.kill()
-    wait_until_nothing_is_left(folder(environment, "broken"))
-    assert not folder(environment, "broken").exists()
-
-
-def test_a_full_disk_ends_up_with_a_one_line_error(environment: Mapping[str, str]) -> None:
-    limited = ["bash", "-c", 'ulimit -f 64; exec "$@"', "bash", *REHEARSAL, "up", "--world", "full"]
-    answer = subprocess.run(
-        limited, env=environment, cwd=PROJECT_FOLDER, capture_output=True, text=True, check=False, timeout=120
-    )
-    assert answer.returncode == 2
-    assert answer.stdout == ""
-    assert "Traceback" not in answer.stderr
-    assert "error: etcd ended with code" in answer.stderr
-    assert [line for line in answer.stderr.splitlines() if line.startswith("error: ")] == answer.stderr.splitlines()[
-        -1:
-    ]
-    assert left_running(folder(environment, "full")) == []
-    assert not folder(environment, "full").exists()
 
 
 def test_traffic_needs_a_load_balancer_rule(exports: str, environment: Mapping[str, str]) -> None:
@@ -171,15 +67,115 @@ def test_up_on_a_running_world_prints_the_same_again(exports: str, environment: 
     assert "world demo has been up since" in again.stderr
 
 
-def test_traffic_while_a_person_types_loses_nothing_and_is_summed_up(
+def outcome(summary: str, row: str) -> tuple[int, int, int]:
+    """Read a row of what `load` prints: requests, lost requests and broken streams."""
+    (line,) = [line for line in summary.splitlines() if f"│ {row}" in line]
+    _, _, requests, lost, _, broken, *_ = (cell.strip() for cell in line.split("│"))
+    return int(requests), int(lost), int(broken)
+
+
+def test_pods_deleted_in_the_middle_of_their_streams_finish_them(exports: str, environment: Mapping[str, str]) -> None:
+    with in_world(environment) as world, KubeClient.from_kubeconfig(world.kubeconfig) as kube:
+        victim, survivor = wait_for_pods(kube, "blue", 2)
+        with loading(exports, {**environment, "REHEARSAL_OPEN_STREAMS": "60"}) as load:
+            wait_for_streams(world, 50)
+            deleted_at = time.time()
+            kube.delete("v1", "Pod", SERVICE, victim["metadata"]["name"])
+            wait_for_pods_without(kube, victim)
+            gone_at = time.time()
+            load.send_signal(signal.SIGINT)
+            assert load.wait(60) == 0
+        wait_for_pods(kube, "blue", 2)
+    records = read_requests(world.requests_log, world.access_log)
+    on_victim = requests_on(world, victim["status"]["podIP"], open_at=deleted_at)
+    assert open_streams(records, deleted_at) >= 40
+    assert len(on_victim) >= 10, "the deleted pod should have streams"
+    assert summarize(records).failed == 0
+    assert gone_at - deleted_at > 2, "the pod should drain, not vanish"
+    assert survivor["status"]["podIP"] != victim["status"]["podIP"]
+
+
+@contextmanager
+def in_world(environment: Mapping[str, str]) -> Generator[World]:
+    with Worlds(Path(environment[OUT_VARIABLE]), print).get("demo").world() as world:
+        yield world
+
+
+@contextmanager
+def loading(exports: str, environment: Mapping[str, str]) -> Generator["subprocess.Popen[bytes]"]:
+    """Run `load` until a signal ends it."""
+    shell = ["bash", "-ec", 'eval "$1"; exec rehearsal load', "bash", exports]
+    with subprocess.Popen(shell, env=environment, stdout=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for(what: str, is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline, f"not {what}"
+        time.sleep(0.2)
+
+
+def wait_for_pods(kube: KubeClient, color: str, count: int) -> list[dict[str, Any]]:
+    """Wait until this many pods of a colour are ready and no others are left."""
+    pods: list[dict[str, Any]] = []
+
+    def is_ready(pod: dict[str, Any]) -> bool:
+        conditions = pod["status"].get("conditions", [])
+        return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+    def are_ready() -> bool:
+        pods[:] = kube.list("v1", "Pod", SERVICE, label_selector=f"vllm-blue-green/color={color}")["items"]
+        return len(pods) == count and all(map(is_ready, pods))
+
+    wait_for(f"{count} ready pods of {color}", are_ready)
+    return pods
+
+
+def wait_for_pods_without(kube: KubeClient, victim: dict[str, Any]) -> None:
+    def is_gone() -> bool:
+        pods = kube.list("v1", "Pod", SERVICE)["items"]
+        return victim["metadata"]["uid"] not in [pod["metadata"]["uid"] for pod in pods]
+
+    wait_for("without the deleted pod", is_gone)
+
+
+def wait_for_streams(world: World, count: int) -> None:
+    """Wait until the load generator has this many streams open."""
+    log = world.logs / "load.log"
+    wait_for(f"{count} open streams", lambda: last_snapshot(log).get("open_streams", 0) >= count)
+
+
+def requests_on(world: World, address: str, *, open_at: float) -> list[dict[str, Any]]:
+    entries = [json.loads(line) for line in world.access_log.read_text().splitlines()]
+    return [
+        entry
+        for entry in entries
+        if str(entry["target"]).startswith(f"{address}:")
+        and entry["stream"]
+        and entry["started_at"] <= open_at < entry["finished_at"]
+    ]
+
+
+def test_traffic_while_a_person_deploys_to_green_loses_nothing_and_is_summed_up(
     exports: str, environment: Mapping[str, str]
 ) -> None:
+    release = {
+        "model": "acme/assistant-8b",
+        "model_revision": "bbbbbbb",
+        "image": f"vllm/vllm-openai@sha256:{'5f' * 32}",
+    }
+    for key, value in release.items():
+        typed(exports, f"pulumi config set --path green.release.{key} {value}", environment)
     line = "rehearsal load --seconds 8 & pulumi up --yes --refresh >&2; wait $!"
     summary = typed(exports, line, environment).stdout
-    (row,) = [line for line in summary.splitlines() if "│ all" in line]
-    _, _, requests, lost, _, broken, *_ = (cell.strip() for cell in row.split("│"))
-    assert int(requests) > 100
-    assert (lost, broken) == ("0", "0")
+    requests, lost, broken = outcome(summary, "all")
+    assert requests > 100
+    assert (lost, broken) == (0, 0)
+    assert "│ green" not in summary
 
 
 def test_status_shows_processes_weights_and_pods(exports: str, environment: Mapping[str, str]) -> None:
@@ -188,6 +184,16 @@ def test_status_shows_processes_weights_and_pods(exports: str, environment: Mapp
     assert "blue 100 %, green 0 %" in shown
     assert "blue 2 of 2 ready" in shown
     assert "(dead)" not in shown
+
+
+def test_a_plain_up_with_another_green_weight_shifts_traffic(exports: str, environment: Mapping[str, str]) -> None:
+    typed(exports, "pulumi config set green_weight 50; pulumi up --yes --skip-preview", environment)
+    time.sleep(RehearsalSettings().weight_lag_seconds)
+    busy = {**environment, "REHEARSAL_REQUESTS_PER_SECOND": "100"}  # Enough for the share to be near the weight.
+    summary = typed(exports, "rehearsal load --seconds 3", busy).stdout
+    requests, lost, broken = outcome(summary, "all")
+    assert (lost, broken) == (0, 0)
+    assert 0.35 < outcome(summary, "green")[0] / requests < 0.65
 
 
 def test_two_worlds_can_be_up_at_once(exports: str, environment: Mapping[str, str]) -> None:
