@@ -12,7 +12,6 @@ import typer
 from rich.console import Console
 
 from rehearsal.binaries.build import binaries
-from rehearsal.scenarios.run import rehearse
 from rehearsal.standing.build import build
 from rehearsal.standing.errors import EXPECTED, explain
 from rehearsal.standing.load import load_by_hand
@@ -39,6 +38,8 @@ def main() -> None:
 @app.command()
 def run() -> None:
     """Run every scenario once under live traffic, and check the counts."""
+    from rehearsal.scenarios.run import rehearse  # The other commands should not wait for its imports.
+
     console = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
     with _orderly("stopped; the world has been taken down"):
         rehearsal = rehearse(RehearsalSettings.from_environment(), console, out_folder())

@@ -46,10 +46,10 @@ LAYERS = {
         "__main__",
     ),
     "rehearsal/aws": (
-        "events|faults|node_groups|settings|topology",
+        "api|events|faults|settings|topology",
         "moto",
         "balancer",
-        "admin|client|launches|seed",
+        "admin|client|launches|node_groups|seed",
         "server",
         "__main__",
     ),

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rehearsal.aws.node_groups import api_client
+from rehearsal.aws.api import api_client
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import uvloop
 
-from rehearsal.load.client import PATIENCE_SECONDS
 from rehearsal.load.generator import generate
-from rehearsal.load.mix import PROMPTS, Mix, load_prompts
+from rehearsal.load.mix import PATIENCE_SECONDS, PROMPTS, Mix, load_prompts
 from rehearsal.system.garbage import collect_rarely
 
 

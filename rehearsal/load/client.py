@@ -10,11 +10,9 @@ from uuid import uuid4
 
 import aiohttp
 
-from rehearsal.load.mix import Call
+from rehearsal.load.mix import PATIENCE_SECONDS, Call
 from rehearsal.load.records import GOOD_FINISHES, Record
 
-# The longest request that the drain chain protects by default; no answer comes after that.
-PATIENCE_SECONDS = 120.0
 TENANT_HEADER = "x-tenant"
 
 # Quotes inside a text are escaped, so these match only the fields of the envelope.

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
-from rehearsal.load.client import PATIENCE_SECONDS, Client
+from rehearsal.load.client import Client
 from rehearsal.load.live import Live
-from rehearsal.load.mix import Call, Mix
+from rehearsal.load.mix import PATIENCE_SECONDS, Call, Mix
 
 STATUS_SECONDS = 1.0
 

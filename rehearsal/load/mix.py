@@ -16,6 +16,8 @@ WHOLE_ANSWER_TOKENS = 40
 LONG_STREAM_TOKENS = (16, 2000)
 # Long streams are longer than needed by this factor, so that not every request has to be one.
 LONG_STREAM_MARGIN = 1.25
+# The longest request that the drain chain protects by default; no answer comes after that.
+PATIENCE_SECONDS = 120.0
 # The assumed speed of a server that has not been measured.
 FIRST_GUESS_TOKENS_PER_SECOND = 20.0
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from rehearsal.load.client import PATIENCE_SECONDS
+from rehearsal.load.mix import PATIENCE_SECONDS
 from rehearsal.system.project import PROJECT_FOLDER
 from rehearsal.world.releases import Releases, own_releases, read_releases
 from rehearsal.world.stack_config import Config, read_config

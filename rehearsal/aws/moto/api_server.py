@@ -4,7 +4,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
@@ -13,9 +13,7 @@ from werkzeug.serving import make_server
 from rehearsal.aws.faults import Faults
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
-
-StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+    from _typeshed.wsgi import StartResponse, WSGIApplication
 
 _STACK_KEY_SERVICE = "kms"
 """Without its stack's key, the Pulumi CLI does nothing at all. That is a fault of its own, to be asked for by name."""
@@ -37,7 +35,7 @@ class FaultyApi:
         self._application = application
         self._faults = faults
 
-    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: "StartResponse") -> Iterable[bytes]:
         faults, service = self._faults, _service(environ)
         alias = "elbv2" if service == "elasticloadbalancing" else service
         affected = faults.api_services & {service, alias} if faults.api_services else service != _STACK_KEY_SERVICE
@@ -59,7 +57,7 @@ def one_at_a_time(application: "WSGIApplication") -> "WSGIApplication":
     """
     lock = threading.Lock()
 
-    def serial(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    def serial(environ: dict[str, Any], start_response: "StartResponse") -> Iterable[bytes]:
         with lock:
             return application(environ, start_response)
 
@@ -72,7 +70,7 @@ def _service(environ: dict[str, Any]) -> str | None:
     return scope[3] if len(scope) > 4 else None
 
 
-def _fault(start_response: StartResponse, service: str, status: str, code: str, message: str) -> Iterable[bytes]:
+def _fault(start_response: "StartResponse", service: str, status: str, code: str, message: str) -> Iterable[bytes]:
     if service in QUERY_SERVICES:
         error = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
         wrapped = f"<Errors>{error}</Errors>" if service == "ec2" else error

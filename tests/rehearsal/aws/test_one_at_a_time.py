@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -12,11 +12,14 @@ from rehearsal.aws.faults import Faults
 from rehearsal.aws.moto import api_server
 from rehearsal.system.processes import free_port
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication
+
 
 def test_the_api_answers_one_request_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     two = threading.Barrier(2)
 
-    def application(_: dict[str, Any], start_response: api_server.StartResponse) -> Iterable[bytes]:
+    def application(_: dict[str, Any], start_response: "StartResponse") -> Iterable[bytes]:
         try:
             two.wait(timeout=0.3)
         except threading.BrokenBarrierError:
@@ -26,7 +29,10 @@ def test_the_api_answers_one_request_at_a_time(monkeypatch: pytest.MonkeyPatch) 
             start_response("500 Internal Server Error", [("Content-Length", "0")])
         return []
 
-    monkeypatch.setattr(api_server, "DomainDispatcherApplication", lambda _create: application)
+    def dispatcher(_: object) -> "WSGIApplication":
+        return application
+
+    monkeypatch.setattr(api_server, "DomainDispatcherApplication", dispatcher)
     port = free_port()
     api_server.start_api_server(port, Faults(weight_lag_seconds=0, deregistration_propagation_seconds=0))
 
