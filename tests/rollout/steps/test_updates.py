@@ -1,6 +1,7 @@
 """A weight step: one update of only the weighted rule, checked by its changes."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -66,6 +67,15 @@ def test_a_step_is_one_update_of_the_rule_alone_without_a_preview() -> None:
     assert world.ups == [("a step", (RULE_URN,))]
     assert world.weights["green"] == world.config.read().green_weight == world.state.green_weight == 25
     assert statuses(world) == ["begun", "done"]
+
+
+def test_the_policies_that_could_not_be_evaluated_are_noted_before_an_update() -> None:
+    unknown = "traffic-weights-add-up: can't run policy 'x' during preview: unknown"
+    world = Breaking(lambda _, update: replace(update(), not_evaluated=(unknown,)))
+    step(world)
+    assert [record["text"] for record in world.journal.of("note")] == [
+        f"policy not evaluated before the update: {unknown}"
+    ]
 
 
 def test_what_others_have_changed_in_the_program_is_no_business_of_a_step() -> None:
