@@ -28,6 +28,8 @@ S3_CONNECT_TIMEOUT_SECONDS: Final = 2
 S3_READ_TIMEOUT_SECONDS: Final = 5
 
 _GUARD: Final = ".writing"
+_MOST_ATTEMPTS: Final = 1000
+"""How often a folder may vanish while a writer makes it. Each attempt takes a moment."""
 _CHANGED: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 _MISSING: Final = frozenset({"NoSuchKey", "NotFound", "404"})
 # S3 answers 409 to one of two simultaneous writes. Either may be sent again.
@@ -187,13 +189,17 @@ class FileStore:
 
     def _guard(self, folder: Path) -> IO[bytes]:
         """Return the file that writers lock, locked. A process that leaves the store unused removes it."""
+        attempts = 0
         while True:
             missing = () if folder.is_dir() else tuple(one for one in (folder, *folder.parents) if not one.exists())
-            folder.mkdir(parents=True, exist_ok=True)
-            self._made = self._made or missing
             try:
+                folder.mkdir(parents=True, exist_ok=True)
+                self._made = self._made or missing
                 guard = (self._folder / _GUARD).open("ab")
-            except FileNotFoundError:
+            except (FileExistsError, FileNotFoundError):  # Another process has removed a folder between two steps.
+                attempts += 1
+                if attempts == _MOST_ATTEMPTS:
+                    raise
                 continue
             fcntl.flock(guard, fcntl.LOCK_EX)
             try:

@@ -2,6 +2,8 @@
 
 import threading
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -232,30 +234,35 @@ def test_a_write_that_fails_leaves_no_folder(tmp_path: Path) -> None:
 
 
 def test_writers_exclude_each_other_although_the_folder_comes_and_goes(tmp_path: Path) -> None:
-    """Each adds one to the number in the document, or begins with 1: no addition is lost, whoever withdraws it."""
-    added = [0] * 3
-    withdrawn = [0] * 3
+    """No write is lost: another one replaces it, its writer withdraws it, or it is there at the end."""
+    written: list[str] = []
+    replaced: list[str] = []
+    withdrawn: set[str] = set()
 
     def work(number: int) -> None:
         store = FileStore(tmp_path / ".rollout" / "prod")
-        for place in range(60):
-            try:
-                found = store.read("lock")
-                if found is None:
-                    version = store.create("lock", b"1")
-                else:
-                    version = store.replace("lock", str(int(found.content) + 1).encode(), found.version)
-            except StoreConflictError:
-                continue
-            added[number] += 1
-            if place % 3 == 0 and (before := store.read("lock")) is not None and before.version == version:
+        for place in range(20):
+            version = write(store, f"{number} {place}".encode())
+            if place % 3 == 0:
+                withdrawn.add(version)  # unless another writer has been faster
                 store.withdraw("lock", version)
-                withdrawn[number] += store.read("lock") is None
 
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sum(added) > 60
+    def write(store: FileStore, content: bytes) -> str:
+        while True:
+            found = store.read("lock")
+            with suppress(StoreConflictError):
+                if found is None:
+                    version = store.create("lock", content)
+                else:
+                    version = store.replace("lock", content, found.version)
+                    replaced.append(found.version)
+                written.append(version)
+                return version
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(work, range(3)))
+    last = FileStore(tmp_path / ".rollout" / "prod").read("lock")
+    assert len(set(written)) == 60
+    assert len(replaced) == len(set(replaced)) > 0
+    assert set(written) - set(replaced) - withdrawn <= ({last.version} if last else set())
     assert {path.name for path in tmp_path.rglob("*") if path.is_file()} <= {"lock", ".writing"}
