@@ -16,9 +16,9 @@ unexport PYTHONDONTWRITEBYTECODE
 # Times are for two idle cores with built binaries; building them takes about 13 minutes, once.
 help:
 	@echo "make rehearse     swap a model under live traffic on this machine; 4 to 6 minutes"
-	@echo "make test         every test but the long worlds; builds missing binaries first; 13 to 18 minutes"
+	@echo "make test         every test but the long ones; builds missing binaries first; 13 to 18 minutes"
 	@echo "make test-fast    the fast tests, which need no binaries; 3 to 5 minutes"
-	@echo "make test-worlds  rollouts in worlds: one cell of each fault, a kill after every kind of record; 50 minutes"
+	@echo "make test-worlds  rollouts in worlds: one cell of each fault, a kill after every kind of record; two benchmarks; 50 minutes"
 	@echo "make faults       every fault at every moment, on fakes and in one world (CELLS=fault:moment,…); an hour"
 	@echo "make mutants      change every condition of the policies and print the changes that no test notices; half an hour"
 	@echo "make package      write the component package's inputs and schema from the settings"

@@ -16,6 +16,7 @@ from tests.components.example import ROOT
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.long_world
 @pytest.mark.usefixtures("control_plane_binaries")
 def test_it_times_both_and_ends_with_the_figures() -> None:
     command = [sys.executable, "-m", "benchmarks.policy_scale", "--resources", "10", "5", "--repetitions", "1"]

@@ -53,6 +53,7 @@ def test_a_program_that_fails_fails_the_benchmark(tmp_path: Path) -> None:
         run(tmp_path, address, {})
 
 
+@pytest.mark.long_world
 def test_it_times_both_and_ends_with_the_figures() -> None:
     command = [sys.executable, "-m", "benchmarks.program_scale", "--services", "1", "--repetitions", "1"]
     output = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=280).stdout
