@@ -49,9 +49,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     slow = {item.path for item in items if item.get_closest_marker("slow")}
 
     def place(item: pytest.Item) -> tuple[bool, bool, int]:
-        waits = item.path in waiting | slow
+        is_only_slow = item.path in slow - waiting
         # Neighbours wait alike. All at once, they would leave a core idle.
-        spread = zlib.crc32(str(item.path.relative_to(config.rootpath)).encode()) if waits else 0
+        spread = zlib.crc32(str(item.path.relative_to(config.rootpath)).encode()) if is_only_slow else 0
         return item.path not in waiting, item.path not in slow, spread
 
     items.sort(key=place)
