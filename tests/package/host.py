@@ -171,7 +171,7 @@ def serving() -> Generator[tuple[Monitor, Engine, str]]:
     try:
         yield monitor, engine, address
     finally:
-        server.stop(grace=None)
+        server.stop(grace=None).wait()  # A later test may fork, and gRPC must not be at work then.
 
 
 @contextmanager

@@ -257,4 +257,4 @@ def engine_for(provider: Provider) -> Generator[Engine]:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
             yield Engine(provider_pb2_grpc.ResourceProviderStub(channel))
     finally:
-        server.stop(grace=None)
+        server.stop(grace=None).wait()  # A later test may fork, and gRPC must not be at work then.

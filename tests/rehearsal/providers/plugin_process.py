@@ -40,4 +40,4 @@ def plugin_process(command: Sequence[str | Path], log: Path, package: str) -> Ge
     finally:
         process.kill()
         process.wait()
-        server.stop(grace=None)
+        server.stop(grace=None).wait()  # A later test may fork, and gRPC must not be at work then.
