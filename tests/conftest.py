@@ -47,14 +47,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.binaries)
     waiting = {item.path for item in items if item.get_closest_marker("binaries")}
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-
-    def place(item: pytest.Item) -> tuple[bool, bool, int]:
-        is_only_slow = item.path in slow - waiting
-        # Neighbours wait alike. All at once, they would leave a core idle.
-        spread = zlib.crc32(str(item.path.relative_to(config.rootpath)).encode()) if is_only_slow else 0
-        return item.path not in waiting, item.path not in slow, spread
-
-    items.sort(key=place)
+    # Neighbours wait alike. All at once, they would leave a core idle.
+    spread = {path: zlib.crc32(str(path.relative_to(config.rootpath)).encode()) for path in slow - waiting}
+    items.sort(key=lambda item: (item.path not in waiting, item.path not in slow, spread.get(item.path, 0)))
     config.stash[_WAITING] = waiting
 
 

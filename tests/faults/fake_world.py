@@ -109,8 +109,7 @@ class FaultyWorld(World):
         self._followed: list[tuple[float, dict[Color, int]]] = []
         super().__init__(**overrides)
         # Each hold is judged three times. More looks would cost time and find nothing else.
-        self.config.values = {**self.config.values, "rollout": {**self.config.values["rollout"], "poll_seconds": 20}}
-        self.state = self.config.read()
+        self.poll_every(20)
         self.former = self.config.values
         """The config before the rollout."""
 

@@ -493,6 +493,14 @@ class World:
         shared: dict[int, object] = {id(one): one for one in (OLD, NEW, *settings, *written)}
         return shared | {id(one): one.copy() for one in lists}
 
+    def poll_every(self, poll_seconds: int) -> None:
+        """Let the config's rollout, which is deployed, look at its gates this often."""
+        self.config.values = {
+            **self.config.values,
+            "rollout": {**self.config.values["rollout"], "poll_seconds": poll_seconds},
+        }
+        self.state = self.config.read()
+
     # Traffic
 
     def count_requests(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from rehearsal.kube.client import KubeClient
+from rehearsal.kube.conditions import is_met
 from rehearsal.load.live import last_snapshot
 from rehearsal.load.records import open_streams, summarize
 from rehearsal.report.result import read_requests
@@ -128,13 +129,9 @@ def wait_for_pods(kube: KubeClient, color: str, count: int) -> list[dict[str, An
     """Wait until this many pods of a colour are ready and no others are left."""
     pods: list[dict[str, Any]] = []
 
-    def is_ready(pod: dict[str, Any]) -> bool:
-        conditions = pod["status"].get("conditions", [])
-        return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
-
     def are_ready() -> bool:
         pods[:] = kube.list("v1", "Pod", SERVICE, label_selector=f"vllm-blue-green/color={color}")["items"]
-        return len(pods) == count and all(map(is_ready, pods))
+        return len(pods) == count and all(is_met(pod, "Ready") for pod in pods)
 
     wait_for(f"{count} ready pods of {color}", are_ready)
     return pods

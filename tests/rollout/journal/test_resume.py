@@ -91,8 +91,7 @@ def quiet(make: Callable[[], KillableWorld]) -> Callable[[], KillableWorld]:
 
     def made() -> KillableWorld:
         world = make()
-        world.config.values = {**world.config.values, "rollout": {**world.config.values["rollout"], **POLLS}}
-        world.state = world.config.read()
+        world.poll_every(**POLLS)
         return world
 
     return made
