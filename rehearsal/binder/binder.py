@@ -53,8 +53,7 @@ class Binder:
         if worker is None and not deleted:
             self._begin(uid, binding)
         elif worker:
-            worker.binding = binding
-            worker.touch()
+            worker.see(binding)
 
     def _begin(self, uid: str, binding: Json) -> None:
         worker = BindingWorker(

@@ -22,6 +22,7 @@ from rehearsal.binder.gates import REGISTERING, UNBOUND, set_gate
 from rehearsal.binder.networking import Networking, NetworkingError
 from rehearsal.binder.target_group import TargetGroups
 from rehearsal.binder.view import ClusterView
+from rehearsal.kube.cache import newer
 from rehearsal.kube.client import AsyncKubeClient, Json, KubeError
 from rehearsal.kube.conditions import condition, is_met
 from rehearsal.kube.time import timestamp
@@ -72,6 +73,11 @@ class BindingWorker:
     def touch(self) -> None:
         """Note a change of something that the binding depends on."""
         self._changed.set()
+
+    def see(self, binding: Json) -> None:
+        """Note a change of the binding itself."""
+        self.binding = newer(self.binding, binding)
+        self.touch()
 
     async def run(self) -> None:
         """Reconcile until the binding is deleted. After an error, retry with growing delays."""
@@ -227,9 +233,10 @@ class BindingWorker:
             _LOG.warning("status of %s: %s", self._name, failure)
 
     async def _patch_binding(self, patch: Json, subresource: str | None = None) -> None:
-        self.binding = await self._kube.patch(
+        answer = await self._kube.patch(
             _API_VERSION, _KIND, self._namespace, self._name, patch, subresource=subresource
         )
+        self.binding = newer(self.binding, answer)
 
 
 def _checkpoint(wanted: Mapping[Target, Json], spec: Json) -> str:

@@ -20,6 +20,18 @@ def key_of(obj: Json) -> Key:
     return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
 
 
+def newer(known: Json | None, other: Json) -> Json:
+    """Return the newer state of an object. An answer to a write may arrive after the event of a later change.
+
+    Clients may compare the versions of objects of one kind: https://www.kubernetes.dev/resources/keps/5504/
+    """
+    return known if known and _version(known) > _version(other) else other
+
+
+def _version(obj: Json) -> int:
+    return int(obj["metadata"]["resourceVersion"])
+
+
 class KubeCache:
     """The live copy. Calls ``on_change(object, deleted)`` when an object is first seen, changes or is deleted."""
 
@@ -74,5 +86,5 @@ class KubeCache:
             if deleted:
                 self.objects.pop(key_of(item), None)
             else:
-                self.objects[key_of(item)] = item
+                self.objects[key_of(item)] = newer(self.objects.get(key_of(item)), item)
             self._on_change(item, deleted)

@@ -11,7 +11,7 @@ from typing import NoReturn
 import httpx
 from botocore.exceptions import ClientError
 
-from rehearsal.kube.cache import KubeCache
+from rehearsal.kube.cache import KubeCache, newer
 from rehearsal.kube.client import STRATEGIC_MERGE_PATCH, AsyncKubeClient, Json, KubeError
 from rehearsal.kube.conditions import is_met
 from rehearsal.kubelet.instances import Instance, Instances
@@ -142,7 +142,8 @@ class Nodes:
 
     async def _mark_for_termination(self, name: str) -> None:
         change = {"metadata": {"annotations": {_TERMINATING: "true"}}, "spec": {"unschedulable": True}}
-        self.cache.objects["", name] = await self._kube.patch("v1", "Node", None, name, change)
+        marked = await self._kube.patch("v1", "Node", None, name, change)
+        self.cache.objects["", name] = newer(self.cache.objects.get(("", name)), marked)
         self._begin_removal(name)
 
     def _begin_removal(self, name: str) -> None:
