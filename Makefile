@@ -16,8 +16,8 @@ unexport PYTHONDONTWRITEBYTECODE
 # Times are for two idle cores with built binaries; building them takes about 13 minutes, once.
 help:
 	@echo "make rehearse     swap a model under live traffic on this machine; 4 to 6 minutes"
-	@echo "make test         every test but the long ones; builds missing binaries first; 13 to 18 minutes"
-	@echo "make test-fast    the fast tests, which need no binaries; 3 to 5 minutes"
+	@echo "make test         every test but the long ones; builds missing binaries first; 11 to 15 minutes"
+	@echo "make test-fast    the fast tests, which need no binaries; 2 to 3 minutes"
 	@echo "make test-worlds  rollouts in worlds: one cell of each fault, a kill after every kind of record; two benchmarks; 50 minutes"
 	@echo "make faults       every fault at every moment, on fakes and in one world (CELLS=fault:moment,…); an hour"
 	@echo "make mutants      change every condition of the policies and print the changes that no test notices; half an hour"
@@ -63,14 +63,15 @@ rehearse: setup
 	@$(RUN) -m rehearsal run
 
 # The tiers are markers (pyproject.toml). Each run ends with the number of tests that it left out.
-# Three workers on two cores: many tests wait for processes. The order of the files is that of tests/conftest.py.
-PYTEST := $(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 10
+# For two cores: slow tests often wait for processes, so three workers run them. The order of the files is that of
+# tests/conftest.py.
+PYTEST := $(RUN) -m pytest --dist loadfile --no-loadscope-reorder --durations 10
 
 test: binaries
-	@$(PYTEST) -m "not long_world"
+	@$(PYTEST) -n 3 -m "not long_world"
 
 test-fast: setup
-	@$(PYTEST) -m "not binaries and not slow and not long_world"
+	@$(PYTEST) -n 2 -m "not binaries and not slow and not long_world"
 
 # WORLDS=tests/faults: some of them, by any arguments of pytest.
 WORLDS ?=

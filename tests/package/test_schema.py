@@ -40,6 +40,7 @@ def test_the_arguments_are_written_from_the_settings() -> None:
     assert ARGUMENTS.read_text(encoding="utf-8") == arguments(), "run `make package`"
 
 
+@pytest.mark.slow
 def test_the_schema_is_what_the_process_answers(package: Package) -> None:
     assert package.schema() == COMMITTED, "run `make package`"
 

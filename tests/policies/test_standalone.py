@@ -13,6 +13,8 @@ from components.domain.naming import PROJECT
 from package.version import VERSION
 from policies.standalone import ROOT, modules_of, write
 
+pytestmark = pytest.mark.slow
+
 _LOAD = """
 import sys
 sys.path.insert(0, sys.argv[1])

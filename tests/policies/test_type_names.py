@@ -17,6 +17,8 @@ from tests.policies.case import Unsafe
 from tests.policies.judge import judge
 from tests.policies.stacks import CONFIGS, Stack, stack
 
+pytestmark = pytest.mark.slow
+
 TYPES: Final = {
     value for value in vars(resources).values() if isinstance(value, str) and re.fullmatch(r"\w+:[\w./-]+:\w+", value)
 }

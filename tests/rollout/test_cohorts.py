@@ -260,6 +260,7 @@ def resumed(world: KillableWorld) -> Rollout:
 
 @pytest.mark.parametrize("how", ["before", "weights", "after"])
 @pytest.mark.parametrize("cohort", ["friends", "partners"])
+@pytest.mark.slow
 def test_a_step_whose_update_was_killed_is_made_again(how: str, cohort: str) -> None:
     straight = killable()
     ramp(straight)
@@ -275,6 +276,7 @@ def test_a_step_whose_update_was_killed_is_made_again(how: str, cohort: str) -> 
 
 
 @pytest.mark.parametrize("kind", ["weight", "update", "rule", "attested", "phase"])
+@pytest.mark.slow
 def test_a_rollout_that_is_killed_at_a_record_of_a_cohorts_step_goes_on(kind: str) -> None:
     straight = killable()
     ramp(straight)

@@ -464,6 +464,7 @@ def test_a_rule_changed_by_hand_stops_the_ramp() -> None:
 
 
 @pytest.mark.parametrize("stop_at", range(600, 1020, 7))
+@pytest.mark.slow
 def test_a_stop_at_any_time_puts_all_traffic_back(stop_at: int) -> None:
     world = World()
     world.clock.stop_at = stop_at

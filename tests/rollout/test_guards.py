@@ -165,6 +165,7 @@ def test_a_rollback_passes_when_somebody_gave_the_kept_colour_traffic(active: Co
     errors=st.sampled_from([0.0, 0.5]),
     failing_ups=st.integers(0, 3),
 )
+@pytest.mark.slow
 def test_however_a_rollout_ends_its_writes_pass(
     active: Color, stop_at: float | None, smoke: Verdict, errors: float, failing_ups: int
 ) -> None:

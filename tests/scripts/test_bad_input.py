@@ -144,6 +144,7 @@ def test_an_aws_that_is_down_is_refused(project: Path, command: Callable[..., No
     ("code", "message"),
     [("ExpiredToken", "have expired"), ("InvalidClientTokenId", "not valid"), ("AccessDenied", "Allow")],
 )
+@pytest.mark.slow
 def test_credentials_that_are_no_good_are_refused(
     project: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., None], code: str, message: str
 ) -> None:
@@ -224,6 +225,7 @@ def test_a_pulumi_that_is_missing_or_cannot_select_is_refused(
         ("prometheus:9090", "the variable PROMETHEUS_URL: must be an http(s) URL"),
     ],
 )
+@pytest.mark.slow
 def test_a_prometheus_url_that_is_none_is_refused(
     with_aws: Path, monkeypatch: pytest.MonkeyPatch, url: str, message: str
 ) -> None:
@@ -240,6 +242,7 @@ def test_a_prometheus_url_that_is_none_is_refused(
         ("{basic_auth: {username: me, password_from: {file: no/password}}}", "no/password cannot be read (No such fi"),
     ],
 )
+@pytest.mark.slow
 def test_a_prometheus_without_its_credential_is_refused_before_anything_is_changed(
     with_aws: Path, monkeypatch: pytest.MonkeyPatch, access: str, message: str
 ) -> None:
@@ -452,6 +455,7 @@ console.run(keep.main, keep.SCRIPT)
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_real_process_is_answered_at_once_and_ends_it(project: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     done = subprocess.run(
@@ -486,6 +490,7 @@ console.run(rollback.main, rollback.SCRIPT)
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.slow
 def test_a_rollback_goes_on_when_it_is_interrupted_as_it_moves_the_traffic(project: Path, name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", A_ROLLBACK_THAT_IS_INTERRUPTED.replace("NUMBER", name)],

@@ -126,6 +126,7 @@ print("went on", file=sys.stderr)
 
 
 @pytest.mark.parametrize("options", ["", "json_output=True"], ids=["lines", "json"])
+@pytest.mark.slow
 def test_a_command_goes_on_when_nobody_reads_its_lines_any_more(options: str) -> None:
     """`scripts.ramp | tee log`: Ctrl-C ends tee first, and the ramp still has to send traffic back."""
     code = A_READER_THAT_LEAVES.replace("examples=())", f"examples=()), {options}")

@@ -44,6 +44,7 @@ def call(command: Callable[..., None], *arguments: str) -> Result:
         "explain",
     ],
 )
+@pytest.mark.slow
 def test_every_script_explains_itself_and_its_exit_codes(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", f"scripts.{name}", "--help"], cwd=PROJECT, capture_output=True, text=True, check=True

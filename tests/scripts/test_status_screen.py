@@ -70,6 +70,7 @@ def journal() -> list[Record]:
     return world.journal.kept
 
 
+@pytest.mark.slow
 def test_every_moment_of_a_rollout_fits_on_one_screen(journal: list[Record]) -> None:
     for length in range(0, len(journal), 5):
         lines = shown(status("the load balancer does not answer", under_way="ramp"), journal[:length])

@@ -205,6 +205,7 @@ def shell_lines() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("script", [*CHANGING, "rollback", "status", "explain"])
+@pytest.mark.slow
 def test_the_scripts_take_the_options_that_they_are_given(script: str) -> None:
     told = call(importlib.import_module(f"scripts.{script}").main, "--help").stdout
     found = re.compile(rf"ci/run\.sh {script}\b(.*)")

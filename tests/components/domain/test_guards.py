@@ -85,6 +85,7 @@ def test_every_pair_of_weights_at_an_equal_serial(active: Color, most: int) -> N
 
 @pytest.mark.parametrize("active", COLORS)
 @pytest.mark.parametrize("window", ["", PAST, LATER])
+@pytest.mark.slow
 def test_every_pair_of_weights_announced_by_a_script_or_stale(active: Color, window: str) -> None:
     for before in range(101):
         for after in range(101):
@@ -105,6 +106,7 @@ def test_every_pair_of_weights_announced_by_a_script_or_stale(active: Color, win
 @pytest.mark.parametrize("announced", ["", f"{SERIAL} because", f"{SERIAL - 1} old", f"{SERIAL + 1} early"])
 @pytest.mark.parametrize("serial", [SERIAL, SERIAL + 1])
 @pytest.mark.parametrize("window", ["", PAST, LATER])
+@pytest.mark.slow
 def test_a_rollback_always_passes(active: Color, announced: str, serial: int, window: str) -> None:
     for before in range(1, 101):
         for after in range(before):

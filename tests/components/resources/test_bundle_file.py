@@ -79,6 +79,7 @@ def test_a_weight_by_hand_with_a_bundle_that_cannot_be_used_is_refused(
 
 @pytest.mark.parametrize("traffic", [{"rolling_out": True}, {"green_weight": 0}])
 @pytest.mark.parametrize(("content", "message"), UNUSABLE)
+@pytest.mark.slow
 def test_a_rollout_and_a_rollback_go_on_with_a_warning(
     tmp_path: Path, warnings: list[str], content: str | None, message: str, traffic: dict[str, Any]
 ) -> None:

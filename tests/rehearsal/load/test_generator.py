@@ -162,6 +162,7 @@ def test_a_fingerprint_of_another_form_gives_no_colour() -> None:
     assert Origin.of("vllm-0.33.0-tp2-abcdef12") == Origin.of(None) == Origin.of("blue-") == Origin(None, None)
 
 
+@pytest.mark.slow
 def test_requests_leave_at_the_fixed_rate_however_slow_the_answers(tmp_path: Path) -> None:
     async def slow(request: web.Request) -> web.StreamResponse:
         body: dict[str, Any] = await request.json()

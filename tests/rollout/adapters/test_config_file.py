@@ -314,6 +314,7 @@ def test_every_odd_text_survives_an_edit(tmp_path: Path) -> None:
 
 @settings(max_examples=60)
 @given(st.dictionaries(st.from_regex(r"(?!\.)[A-Za-z0-9._-]{1,9}", fullmatch=True), TEXTS, min_size=1, max_size=4))
+@pytest.mark.slow
 def test_any_text_is_read_back_as_it_was_written_or_refused(prompts: dict[str, str]) -> None:
     surrogate = any("\ud800" <= one <= "\udfff" for text in prompts.values() for one in text)
     lost = any("\n" in text and text[0] in "\n\t\u2028\u2029" for text in prompts.values())

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_elbv2 import ElasticLoadBalancingv2Client
 
+pytestmark = pytest.mark.slow
+
 STACK, SERVICE, REGION = "prod", "chat", "us-east-1"
 
 

@@ -140,6 +140,7 @@ def test_a_server_that_does_not_publish_tokens_has_no_data() -> None:
     assert answers(Counters(), replace(counters({300: 1}, 300), output_tokens={})) is None
 
 
+@pytest.mark.slow
 def test_a_good_candidate_is_failed_at_most_as_often_as_the_rate_says() -> None:
     """Its true increase is the limit itself, and one looks twenty times. Lengths have a long tail."""
     generator, rate, runs, looks = np.random.default_rng(11), 0.1, 150, 20

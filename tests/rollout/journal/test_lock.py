@@ -85,6 +85,7 @@ def killed_holder(folder: Path) -> None:
     process.join()
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_killed_process_on_this_machine_is_taken_over_at_once(tmp_path: Path) -> None:
     killed_holder(tmp_path)
     with lock(tmp_path) as held:
@@ -367,6 +368,7 @@ class Writer:
     st.lists(st.sampled_from(["one updates", "two updates", "one beats", "two beats"]), max_size=12),
     st.lists(st.sampled_from(["one updates", "two updates", "one beats", "two beats"]), max_size=12),
 )
+@pytest.mark.slow
 def test_only_the_writer_that_took_the_lock_last_writes_and_makes_updates(
     tmp_path_factory: pytest.TempPathFactory, before: list[str], after: list[str]
 ) -> None:

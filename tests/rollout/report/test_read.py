@@ -115,6 +115,7 @@ def test_a_failed_check_tips_a_rollback_before_any_traffic() -> None:
     assert [one.name for one in report.decision.tipped_by] == ["smoke"]
 
 
+@pytest.mark.slow
 def test_an_unfinished_rollout_has_no_end() -> None:
     world = World()
     ramp(world)

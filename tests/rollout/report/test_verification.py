@@ -98,6 +98,7 @@ def test_another_release_is_noticed_by_its_id_although_all_digests_were_made_aga
 
 @settings(max_examples=25)
 @given(path=st.sampled_from([one for one in LEAVES if one != ("evidence", "sha256")]), value=VALUES)
+@pytest.mark.slow
 def test_the_journal_contradicts_any_change_although_the_digest_was_made_again(
     path: tuple[str | int, ...], value: Any
 ) -> None:

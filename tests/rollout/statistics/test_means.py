@@ -59,6 +59,7 @@ def two_kinds(generator: np.random.Generator, shape: tuple[int, ...]) -> Floats:
 
 
 @pytest.mark.parametrize("lengths", [exponential, long_tailed, two_kinds])
+@pytest.mark.slow
 def test_looking_again_and_again_the_true_mean_is_beyond_a_bound_at_most_as_often_as_asked(lengths: Lengths) -> None:
     """Forty looks from the fewest values on. The true mean is of a much larger sample."""
     generator, chance, runs, most = np.random.default_rng(5), 0.05, 300, 4000

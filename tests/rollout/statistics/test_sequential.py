@@ -37,6 +37,7 @@ def counts(*values: float) -> Floats:
 @pytest.mark.parametrize(
     ("x", "drawn", "bad", "total"), [(3, 10, 5, 1000), (10, 10, 10, 1000), (0, 10, 3, 40), (1, 1, 1, 2)]
 )
+@pytest.mark.slow
 def test_two_categories_are_fishers_noncentral_distribution(x: int, drawn: int, bad: int, total: int) -> None:
     from scipy.stats import hypergeom, nchypergeom_fisher  # slow to import, and needed only here
 
@@ -122,6 +123,7 @@ def highest(candidate: Floats, active: Floats, comparison: Comparison) -> Floats
 
 
 @pytest.mark.parametrize("worse", [0.0, -0.02])
+@pytest.mark.slow
 def test_a_limit_is_rarely_found_broken_by_who_keeps_it(worse: float) -> None:
     generator = np.random.default_rng(1)
     hits = np.cumsum(generator.random((RUNS, 600)) < 0.05 + worse, axis=1)
@@ -134,6 +136,7 @@ def test_a_limit_is_rarely_found_broken_by_who_keeps_it(worse: float) -> None:
 
 @pytest.mark.parametrize(("mine", "other"), [(10, 10), (10, 90), (30, 4)])
 @pytest.mark.parametrize("slow_spells", [False, True])
+@pytest.mark.slow
 def test_equal_latencies_are_rarely_found_different(mine: int, other: int, slow_spells: bool) -> None:
     generator = np.random.default_rng(mine + other)
     usual, slow = [0.1, 0.3, 0.3, 0.2, 0.06, 0.04], [0.0, 0.05, 0.15, 0.3, 0.3, 0.2]
@@ -214,6 +217,7 @@ def test_the_evidence_of_a_large_block_is_never_more_than_the_mean_over_all_numb
     assert few <= every + 1e-9
 
 
+@pytest.mark.slow
 def test_slower_latencies_are_found() -> None:
     generator = np.random.default_rng(7)
     usual, slower = [0.1, 0.3, 0.3, 0.2, 0.06, 0.04], [0.05, 0.2, 0.3, 0.25, 0.12, 0.08]

@@ -46,6 +46,7 @@ def agreed(asked: Split, share: float, *, runs: int, periods: int = 30) -> int:
 
 
 @pytest.mark.parametrize(("previous", "intended"), STEPS)
+@pytest.mark.slow
 def test_a_change_that_never_comes_into_effect_passes_no_more_often_than_stated(previous: int, intended: int) -> None:
     asked = split(previous, intended, error_percent=5)
     # At 5 %, more than 12 of 100 are almost impossible (p < 0.002), however often one looks.
@@ -53,6 +54,7 @@ def test_a_change_that_never_comes_into_effect_passes_no_more_often_than_stated(
 
 
 @pytest.mark.parametrize(("previous", "intended"), STEPS[:4])
+@pytest.mark.slow
 def test_nor_does_one_that_is_a_third_in_effect(previous: int, intended: int) -> None:
     asked = split(previous, intended, error_percent=5)
     assert agreed(asked, asked.along(UNCHANGED), runs=100) <= 12

@@ -82,12 +82,14 @@ def words(call: Callable[[], object]) -> str:
         ("RuleNotFound", "AWS DescribeRules: RuleNotFound: No, because"),
     ],
 )
+@pytest.mark.slow
 def test_what_aws_refuses_says_what_to_do(code: str, said: str) -> None:
     with server(403, aws_error(code)) as (url, seen):
         assert said in words(lambda: ask_aws(url))
     assert len(seen) == 1
 
 
+@pytest.mark.slow
 def test_throttling_is_retried_before_it_is_reported() -> None:
     with server(400, aws_error("Throttling")) as (url, seen):
         assert "also after retries. Try again later" in words(lambda: ask_aws(url, attempts=2))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from components.domain.balancer.listener_rules import OWN_PRIORITIES, overlap, wildcards_in
 
 PATTERNS = st.text("aB*?", max_size=6)
+SHORT_PATTERNS = st.text("aB*?", max_size=4)
 TEXTS = st.text("ab", max_size=6)
 
 
@@ -28,7 +29,7 @@ def test_a_value_without_wildcards_overlaps_what_matches_it(text: str, pattern: 
     assert overlap(text, pattern) is matches(pattern, text)
 
 
-@given(PATTERNS, PATTERNS)
+@given(SHORT_PATTERNS, SHORT_PATTERNS)
 def test_values_that_overlap_have_a_text_in_common(one: str, other: str) -> None:
     # The shortest such text has no more characters than both have together.
     if overlap(one, other):
@@ -36,7 +37,7 @@ def test_values_that_overlap_have_a_text_in_common(one: str, other: str) -> None
         for _ in range(len(one) + len(other) + 1):
             if any(matches(one, text) and matches(other, text) for text in found):
                 return
-            found = [text + letter for text in found for letter in "ab" if len(text) < 8]
+            found = [text + letter for text in found for letter in "ab"]
         raise AssertionError("no text matches both")
 
 

@@ -132,6 +132,7 @@ def test_a_capacity_is_read_back_from_its_tag(one: SharedCapacity) -> None:
 
 @settings(max_examples=300)
 @given(capacities, ramps, st.data())
+@pytest.mark.slow
 def test_a_ladder_keeps_its_promises_wherever_one_exists(
     one: SharedCapacity, percents: tuple[int, ...], data: st.DataObject
 ) -> None:
@@ -208,6 +209,7 @@ def fits(one: SharedCapacity, weight: int, after: int, kept: int) -> bool:
 
 @settings(max_examples=300)
 @given(capacities, st.data())
+@pytest.mark.slow
 def test_a_rollback_ends_from_any_state_within_the_places(one: SharedCapacity, data: st.DataObject) -> None:
     outgoing = data.draw(st.integers(1, one.replicas))
     candidate, waves = one.places - outgoing, 0

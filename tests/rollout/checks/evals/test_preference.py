@@ -77,6 +77,7 @@ def test_a_flip_is_a_tie_and_is_counted() -> None:
 
 
 @given(st.integers(1, 120))
+@pytest.mark.slow
 def test_a_candidate_as_good_fails_no_more_often_than_stated(decided: int) -> None:
     from scipy.stats import binom  # slow to import, and needed only here and below
 
@@ -91,6 +92,7 @@ def test_a_candidate_as_good_fails_no_more_often_than_stated(decided: int) -> No
 
 
 @given(st.integers(7, 150), st.sampled_from([50, 65, 80]))
+@pytest.mark.slow
 def test_a_judge_that_agrees_less_than_the_limit_rarely_decides(labels: int, limit: int) -> None:
     from scipy.stats import binom
 
