@@ -28,8 +28,8 @@ settings.load_profile("patient")
 # https://docs.getmoto.org/en/latest/docs/configuration/environment_variables.html
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 
-_WAITING = pytest.StashKey[set[Path]]()
-"""The files with tests that need binaries. They run first."""
+_NEED_PLANE = pytest.StashKey[set[Path]]()
+"""The files with tests that need the control plane."""
 _CONTROL_PLANE = pytest.StashKey[ExitStack]()
 """Ends the running control plane."""
 
@@ -41,22 +41,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Mark the tests that need binaries, from their fixtures, and begin with their files, then with slow ones.
 
     These files mostly wait for processes or for real time. Run last, they would leave the other workers without work.
+    Those that need the control plane follow each other, because it takes CPU time even when it is idle.
     """
     for item in items:
         if _NEED_BINARIES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.binaries)
     waiting = {item.path for item in items if item.get_closest_marker("binaries")}
+    plane = {item.path for item in items if "control_plane" in getattr(item, "fixturenames", ())}
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     # Neighbours wait alike. All at once, they would leave a core idle.
     spread = {path: zlib.crc32(str(path.relative_to(config.rootpath)).encode()) for path in slow - waiting}
-    items.sort(key=lambda item: (item.path not in waiting, item.path not in slow, spread.get(item.path, 0)))
-    config.stash[_WAITING] = waiting
+    first = {path: path in plane for path in waiting}
+    items.sort(key=lambda item: (first.get(item.path, 2), item.path not in slow, spread.get(item.path, 0)))
+    config.stash[_NEED_PLANE] = plane
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """End this process's control plane once no test may need it any more: idle, it takes a twentieth of a core."""
     stash = item.config.stash
-    if _CONTROL_PLANE in stash and item.path not in stash[_WAITING]:
+    if _CONTROL_PLANE in stash and item.path not in stash[_NEED_PLANE]:
         stash[_CONTROL_PLANE].close()
 
 
