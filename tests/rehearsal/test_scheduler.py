@@ -27,8 +27,8 @@ from tests.components.example import config, release, run_program_on
 from tests.components.registrations import Registrations
 from tests.rehearsal.layouts import Layout, random_layouts
 
-LAYOUTS = 2 * len({name.split(".")[0] for name in INSTANCE_TYPES})
-"""Two of each family: what the API server does for a layout takes about a second of CPU time."""
+LAYOUTS = len({name.split(".")[0] for name in INSTANCE_TYPES})
+"""One of each family: what the API server does for a layout takes about a second of CPU time."""
 _SEED = "SCHEDULER_SEED"
 _USUAL_SEED = 60
 _TEST_LABEL = "test"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import typer
@@ -15,6 +16,7 @@ from rollout.model.verdict import Verdict
 from scripts import console
 from tests.rollout.fakes import record
 
+PROJECT = Path(__file__).parents[2]
 GOOD = f"model: acme/assistant\nmodel_revision: bbbbbbb\nimage: vllm/vllm-openai@sha256:{'b' * 64}\n"
 
 

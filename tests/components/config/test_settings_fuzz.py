@@ -285,7 +285,7 @@ def _contains(dumped: Any, given: Any) -> None:
 fuzzed = hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-@hypothesis_settings(fuzzed, max_examples=800)
+@hypothesis_settings(fuzzed, max_examples=500)
 @given(mutated())
 def test_a_config_with_something_odd_in_it_is_accepted_as_meant_or_refused_by_name(values: dict[str, Any]) -> None:
     judge(Settings, values)
