@@ -2,9 +2,12 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tests.syntax import tree_of
 
 ROOT = Path(__file__).parent.parent
 
@@ -109,7 +112,7 @@ FORBIDDEN = {
 
 def statements(path: Path) -> Iterator[ast.AST]:
     """A file's statements, at any depth. `ast.walk` would visit all expressions too: five times as many nodes."""
-    waiting: list[ast.AST] = [ast.parse(path.read_text())]
+    waiting: list[ast.AST] = [tree_of(path)]
     while waiting:
         node = waiting.pop()
         yield node
@@ -153,9 +156,9 @@ def rooms_imported(path: Path, folder: str) -> set[str]:
     return found
 
 
-# Read while tests are collected: CPython 3.11's ast.parse fails now and then when another thread parses too, as the
-# threads of earlier tests may (python/cpython#106905).
-IMPORTS = {path: set(imports(path)) for path in files(*PRODUCT)}
+@cache
+def imported(path: Path) -> frozenset[str]:
+    return frozenset(imports(path))
 
 
 @pytest.mark.parametrize("path", files(*PRODUCT), ids=lambda path: str(path.relative_to(ROOT)))
@@ -166,7 +169,7 @@ def test_the_product_never_mentions_the_rehearsal(path: Path) -> None:
 @pytest.mark.parametrize("place", PURE)
 def test_pure_modules_do_no_io(place: str) -> None:
     for path in files(place):
-        assert not IMPURE_PACKAGES & IMPORTS[path], path
+        assert not IMPURE_PACKAGES & imported(path), path
 
 
 @pytest.mark.parametrize("folder", LAYERS)
@@ -231,4 +234,4 @@ def test_every_way_to_import_is_seen(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", FORBIDDEN)
 def test_folders_import_only_what_their_role_allows(folder: str) -> None:
     for path in files(folder):
-        assert not FORBIDDEN[folder] & IMPORTS[path], path
+        assert not FORBIDDEN[folder] & imported(path), path

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from rollout.model.machine import Phase
+from tests.syntax import tree_of
 from tests.test_boundaries import LAYERS, files, room_of, rooms_imported
 
 ROOT: Final = Path(__file__).parent.parent
@@ -30,7 +31,7 @@ def arrows_between_folders() -> dict[str, set[str]]:
     for folder in FOLDERS:
         own = found.setdefault(folder, set())
         for path in files(folder):
-            for node in ast.walk(ast.parse(path.read_text())):
+            for node in ast.walk(tree_of(path)):
                 words = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
                 words += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
                 own |= {names[word.split(".")[0]] for word in words if word.split(".")[0] in names}

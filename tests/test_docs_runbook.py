@@ -11,6 +11,7 @@ import pytest
 
 from rollout.model import errors
 from scripts import console
+from tests.syntax import tree_of
 
 ROOT: Final = Path(__file__).parent.parent
 TEXT: Final = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
@@ -32,7 +33,7 @@ def messages_of_the_code() -> str:
     found: list[str] = []
     for place in SOURCES:
         for path in (ROOT / place).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for node in ast.walk(tree_of(path)):
                 if isinstance(node, ast.JoinedStr):
                     parts = [str(one.value) if isinstance(one, ast.Constant) else "…" for one in node.values]
                     found.append("".join(parts))

@@ -16,6 +16,7 @@ from components.domain.naming import COLORS
 from rehearsal.vllm.flags import build_parser
 from tests.components.example import ROOT, release, run_program, settings
 from tests.components.registrations import Registrations
+from tests.syntax import tree_of
 
 BOTH_COLORS: dict[str, Any] = {
     "blue": {"replicas": 2, "release": release()},
@@ -160,12 +161,12 @@ ELSEWHERE = {
 @pytest.mark.parametrize("trap", ELSEWHERE)
 def test_the_rollouts_traps_have_their_tests_too(trap: str) -> None:
     place, name = ELSEWHERE[trap]
-    tree = ast.parse((ROOT / place).read_text())
+    tree = tree_of(ROOT / place)
     assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
 def test_no_trap_is_left_out() -> None:
-    tree = ast.parse((ROOT / "tests/components/test_traps.py").read_text())
+    tree = tree_of(ROOT / "tests/components/test_traps.py")
     names = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     here = {f"T{number}" for number, name in product(range(1, 15), names) if f"t{number}" in name.split("_")}
     assert here.isdisjoint(ELSEWHERE)

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from rollout.model.permissions import NEEDS
+from tests.syntax import tree_of
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "permissions.md").read_text()
@@ -62,7 +63,7 @@ def names_in(pattern: str) -> set[str]:
     """Return every method name, and every string that may be one (paginators, and calls by name)."""
     found: set[str] = set()
     for path in (ROOT / "rollout").glob(pattern):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Attribute):
                 found.add(node.attr)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
