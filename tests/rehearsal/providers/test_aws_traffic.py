@@ -11,6 +11,8 @@ from rehearsal.providers.values import UNKNOWN, Tree
 from tests.rehearsal.providers.conftest import FakeAws
 from tests.rehearsal.providers.harness import Engine
 
+pytestmark = pytest.mark.slow
+
 BALANCER = "aws:lb/loadBalancer:LoadBalancer"
 LISTENER = "aws:lb/listener:Listener"
 RULE = "aws:lb/listenerRule:ListenerRule"

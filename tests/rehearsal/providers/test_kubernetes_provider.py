@@ -10,6 +10,8 @@ from rehearsal.providers.values import UNKNOWN, Tree
 from tests.rehearsal.providers.harness import CheckFailedError, Engine, InitFailedError
 from tests.rehearsal.providers.pods import pods_become_ready
 
+pytestmark = pytest.mark.slow
+
 CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 NAMESPACE = "kubernetes:core/v1:Namespace"

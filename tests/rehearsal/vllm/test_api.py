@@ -159,6 +159,7 @@ def test_a_key_guards_the_api_and_nothing_else(tmp_path: Path) -> None:
         assert "vllm:num_requests_running" in guarded.http.get("/metrics").text
 
 
+@pytest.mark.slow
 def test_faults_of_the_hub_show_as_errors_aborts_and_other_answers(server: ServerProcess, tmp_path: Path) -> None:
     faults = Faults(only_prompts_over_words=10, error_fraction=0.3, abort_fraction=0.3, wrong_answer_fraction=0.3)
     prompts = [f"tell me story {number} about " + "rain and " * 10 for number in range(100)]

@@ -52,6 +52,7 @@ def test_a_script_runs_in_its_folder_with_its_environment_and_its_status_and_err
     assert (script.parent / "log").read_text() == "not ready: no model\n"
 
 
+@pytest.mark.slow
 def test_a_cancelled_script_is_killed(warm: str, script: Path) -> None:
     with pytest.raises(TimeoutError):
         asyncio.run(asyncio.wait_for(run(warm, script, 60), 2))

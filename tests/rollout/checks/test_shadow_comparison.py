@@ -111,6 +111,7 @@ def test_prompts_that_the_active_colour_does_not_answer_say_nothing() -> None:
 
 
 @given(st.lists(st.builds(Triple, candidate=ANSWERS, active=ANSWERS, again=ANSWERS), max_size=40))
+@pytest.mark.slow
 def test_nothing_passes_without_enough_prompts(triples: list[Triple]) -> None:
     verdict = judge_shadow(triples, ShadowSettings(minimum_samples=9))
     usable = sum(not one.active.error and not one.again.error for one in triples)
@@ -125,6 +126,7 @@ def test_differing_and_likeness_know_no_direction(one: Answer, other: Answer) ->
     assert 0 <= similarity(one, other) <= 1
 
 
+@pytest.mark.slow
 def test_the_test_for_times_is_scipys() -> None:
     from scipy import stats  # slow to import, and needed only here
 

@@ -196,6 +196,7 @@ def test_polling_the_owner_shows_when_the_lock_expires(tmp_path: Path) -> None:
     assert watching.owner() is None
 
 
+@pytest.mark.slow
 def test_a_heartbeat_keeps_a_lock_for_longer_than_its_expiry(tmp_path: Path) -> None:
     store = FileStore(tmp_path)
     with lock(store, expiry_seconds=1) as held:

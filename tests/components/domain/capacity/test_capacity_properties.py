@@ -1,5 +1,6 @@
 """Properties of every layout: node counts by an oracle that places replicas one by one, their order, and cost."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,8 @@ from components.domain.capacity.capacity import (
 )
 from components.domain.naming import COLORS, Color
 from components.domain.nodes.gpu_instances import INSTANCE_TYPES, GpuInstance
+
+pytestmark = pytest.mark.slow
 
 MODES: list[HeadroomMode] = ["always", "on_rollout", "reserved"]
 Case = tuple[GpuInstance, ReplicaShape]
