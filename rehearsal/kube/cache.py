@@ -53,6 +53,10 @@ class KubeCache:
         self._on_change = on_change
         self._field_selector = field_selector
 
+    def keep(self, item: Json) -> None:
+        """Take in an object as the answer to a write has it, which may come before the event or after a later one."""
+        self.objects[key_of(item)] = newer(self.objects.get(key_of(item)), item)
+
     async def run(self) -> NoReturn:
         """Follow the API server for ever, across its restarts and errors."""
         while True:
@@ -86,5 +90,5 @@ class KubeCache:
             if deleted:
                 self.objects.pop(key_of(item), None)
             else:
-                self.objects[key_of(item)] = newer(self.objects.get(key_of(item)), item)
+                self.keep(item)
             self._on_change(item, deleted)

@@ -11,7 +11,7 @@ from typing import NoReturn
 import httpx
 from botocore.exceptions import ClientError
 
-from rehearsal.kube.cache import KubeCache, newer
+from rehearsal.kube.cache import KubeCache
 from rehearsal.kube.client import STRATEGIC_MERGE_PATCH, AsyncKubeClient, Json, KubeError
 from rehearsal.kube.conditions import is_met
 from rehearsal.kubelet.instances import Instance, Instances
@@ -136,14 +136,13 @@ class Nodes:
             created = await self._kube.create(node)
             launches.remove(launch)
             # The watch may lag behind the next read of the node groups.
-            self.cache.objects.setdefault(("", created["metadata"]["name"]), created)
+            self.cache.keep(created)
             await self._renew_lease(created)
             _LOG.info("node %s of group %s has registered", created["metadata"]["name"], launch.instance.group)
 
     async def _mark_for_termination(self, name: str) -> None:
         change = {"metadata": {"annotations": {_TERMINATING: "true"}}, "spec": {"unschedulable": True}}
-        marked = await self._kube.patch("v1", "Node", None, name, change)
-        self.cache.objects["", name] = newer(self.cache.objects.get(("", name)), marked)
+        self.cache.keep(await self._kube.patch("v1", "Node", None, name, change))
         self._begin_removal(name)
 
     def _begin_removal(self, name: str) -> None:

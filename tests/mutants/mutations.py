@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tests.syntax import tree_of
+
 MODULE: Final = "<module>"
 """Stands for code outside functions: class bodies, decorators, constants."""
 
@@ -71,7 +73,7 @@ class Mutation:
 
 def mutations_of(file: Path, functions: Set[str] | None = None) -> list[Mutation]:
     """Return every mutation of a file, or only of ``functions`` and the code inside them."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    tree = tree_of(file)
     found = list(_Finder(file, tree).find())
     if functions is None:
         return found

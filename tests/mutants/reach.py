@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.syntax import tree_of
+
 Definition = tuple[str, str]
 """A module and a name in it."""
 
@@ -104,7 +106,7 @@ def used_functions(root: Path, users: Iterable[Path], folder: str = "components"
     """Return the qualified names of a folder's functions that the users reach, by file."""
     used = {_name(root, file): file for file in sorted((root / folder).rglob("*.py"))}
     using = {_name(root, file): file for file in users}
-    modules = {name: _Module(ast.parse(file.read_text(encoding="utf-8"))) for name, file in {**used, **using}.items()}
+    modules = {name: _Module(tree_of(file)) for name, file in {**used, **using}.items()}
     reach = _Reach(modules)
     for name in using:
         reach.follow(name, modules[name].tree)

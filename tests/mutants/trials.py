@@ -1,6 +1,5 @@
 """Runs the tests on every mutation: each in a fork of one process that has imported and collected everything."""
 
-import ast
 import gc
 import os
 import signal
@@ -20,6 +19,7 @@ import pytest
 
 from tests.mutants.mutations import MODULE, Mutation
 from tests.mutants.swap import live_caches, live_functions, load_anew, swap_functions
+from tests.syntax import tree_of
 
 ROOT: Final = Path(__file__).parents[2]
 POLICIES: Final = ROOT / "policies"
@@ -203,7 +203,7 @@ class Trials:
     def _first_failure(self, mutation: Mutation, tests: Sequence[Test]) -> str:
         trees = {str(mutation.file): mutation.tree}
         if mutation.function == _NOTHING:
-            trees = {name: ast.parse(Path(name).read_text(encoding="utf-8")) for name in self._functions}
+            trees = {name: tree_of(Path(name)) for name in self._functions}
         for name, tree in trees.items():
             swap_functions(tree, Path(name), self._functions.get(name, []))
         for cache in self._caches:

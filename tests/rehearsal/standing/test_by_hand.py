@@ -137,7 +137,7 @@ def wait_for_pods(kube: KubeClient, color: str, count: int) -> list[dict[str, An
 
     def are_ready() -> bool:
         pods[:] = kube.list("v1", "Pod", SERVICE, label_selector=f"vllm-blue-green/color={color}")["items"]
-        return len(pods) == count and all(is_met(pod, "Ready") for pod in pods)
+        return len(pods) == count and all(map(is_met, pods))
 
     wait_for(f"{count} ready pods of {color}", are_ready)
     return pods
@@ -208,8 +208,9 @@ def test_two_worlds_can_be_up_at_once(exports: str, environment: Mapping[str, st
     other = rehearsal(environment, "up", "--world", "other").stdout
     demos, others = (pod_network(environment, name) for name in ("demo", "other"))
     assert not demos.overlaps(others)
-    assert len(pod_addresses(environment, "demo")) == 4
-    assert all(address in demos for address in pod_addresses(environment, "demo"))
+    addresses = pod_addresses(environment, "demo")
+    assert len(addresses) == 4
+    assert all(address in demos for address in addresses)
     assert pod_addresses(environment, "other") == []
     assert "create" in typed(other, "pulumi preview", environment).stdout
     typed(exports, "pulumi up --yes --skip-preview --expect-no-changes", environment)
